@@ -1,0 +1,166 @@
+//! What the network layer must know about a chain.
+
+use core::fmt;
+
+use super::block::{Block, block_hash};
+use super::header::{BlockHeader, HEADER_BYTES};
+use crate::hash::Hash;
+
+/// Knows the layout of a chain's headers and blocks, and which of them can follow each other.
+///
+/// To the network both are bytes; this is all it asks of them. [`SpacetimeRules`] is the default;
+/// another chain is one implementation away. Everything here is a cheap, pure check. What needs
+/// state or signatures belongs to the node's verifier, which runs before a block is stored.
+pub trait ChainRules {
+    /// The largest header, in bytes.
+    const MAX_HEADER_BYTES: u32;
+
+    /// The genesis block that every node of this network has.
+    fn genesis(&self) -> &[u8];
+
+    /// Reads a header.
+    fn read_header(&self, header: &[u8]) -> Result<HeaderInfo, InvalidObject>;
+
+    /// Whether `header` can follow `parent`, from what both say.
+    fn check_link(&self, parent: &HeaderInfo, header: &HeaderInfo) -> Result<(), InvalidObject>;
+
+    /// The bytes of a block that are its header.
+    fn header_of<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], InvalidObject>;
+
+    /// Whether a block is well-formed and its header commits to its body.
+    fn check_block(&self, block: &[u8]) -> Result<HeaderInfo, InvalidObject>;
+
+    /// The hash of a block, from its bytes; none if they cannot be a block. Frame readers call it.
+    fn block_id(block: &[u8]) -> Option<Hash>;
+}
+
+/// What the network layer knows of a header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeaderInfo {
+    /// The block's hash.
+    pub hash: Hash,
+    /// Its parent's hash.
+    pub parent: Hash,
+    /// The number of blocks before it.
+    pub height: u64,
+    /// When it was made, in unix seconds.
+    pub timestamp: i64,
+    /// The work it claims to add. It only ranks whom to try.
+    pub weight: u64,
+}
+
+/// Why bytes are not an object of the chain. What sent them broke the rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum InvalidObject {
+    /// They do not have the layout.
+    Malformed(crate::wire::DecodeError),
+    /// The parent of a header is another one than the header before it.
+    Parent,
+    /// The height of a header is not its parent's plus one.
+    Height,
+    /// The header was made before its parent.
+    Timestamp,
+    /// The header commits to other transactions than the block has.
+    Transactions,
+    /// The verifier of the application refused the block.
+    Refused,
+}
+
+impl From<crate::wire::DecodeError> for InvalidObject {
+    fn from(error: crate::wire::DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl fmt::Display for InvalidObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::Parent => f.write_str("the parent hash is not the hash of the header before it"),
+            Self::Height => f.write_str("the height is not one more than the parent's"),
+            Self::Timestamp => f.write_str("the block is older than its parent"),
+            Self::Transactions => f.write_str("the header commits to other transactions than the block has"),
+            Self::Refused => f.write_str("the verifier refused the block"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidObject {}
+
+/// The rules of the Spacetime chain.
+#[derive(Clone, Debug)]
+pub struct SpacetimeRules {
+    genesis: alloc::sync::Arc<[u8]>,
+}
+
+impl SpacetimeRules {
+    /// The rules of the network that starts from this genesis block.
+    pub fn new(genesis: &[u8]) -> Result<Self, InvalidObject> {
+        let rules = Self {
+            genesis: genesis.into(),
+        };
+        let info = rules.check_block(genesis)?;
+        if info.height != 0 {
+            return Err(InvalidObject::Height);
+        }
+        if info.parent != Hash::ZERO {
+            return Err(InvalidObject::Parent);
+        }
+        Ok(rules)
+    }
+}
+
+impl ChainRules for SpacetimeRules {
+    const MAX_HEADER_BYTES: u32 = HEADER_BYTES as u32;
+
+    fn genesis(&self) -> &[u8] {
+        &self.genesis
+    }
+
+    fn read_header(&self, header: &[u8]) -> Result<HeaderInfo, InvalidObject> {
+        Ok(header_info(&BlockHeader::decode(header)?))
+    }
+
+    fn check_link(&self, parent: &HeaderInfo, header: &HeaderInfo) -> Result<(), InvalidObject> {
+        if header.parent != parent.hash {
+            return Err(InvalidObject::Parent);
+        }
+        if parent.height.checked_add(1) != Some(header.height) {
+            return Err(InvalidObject::Height);
+        }
+        if header.timestamp < parent.timestamp {
+            return Err(InvalidObject::Timestamp);
+        }
+        Ok(())
+    }
+
+    fn header_of<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], InvalidObject> {
+        let header = block.get(..HEADER_BYTES).unwrap_or(block);
+        BlockHeader::decode(header)?;
+        Ok(header)
+    }
+
+    fn check_block(&self, block: &[u8]) -> Result<HeaderInfo, InvalidObject> {
+        let block = Block::decode(block)?;
+        if !block.commits_to_transactions() {
+            return Err(InvalidObject::Transactions);
+        }
+        Ok(header_info(&block.header))
+    }
+
+    fn block_id(block: &[u8]) -> Option<Hash> {
+        block_hash(block)
+    }
+}
+
+/// The numbers were checked not to be negative when the header was read.
+fn header_info(header: &BlockHeader) -> HeaderInfo {
+    HeaderInfo {
+        hash: header.hash(),
+        parent: header.parent_hash,
+        height: header.height.unsigned_abs(),
+        timestamp: header.timestamp,
+        weight: header.difficulty.unsigned_abs(),
+    }
+}

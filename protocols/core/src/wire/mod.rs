@@ -1,0 +1,68 @@
+//! The wire format, byte for byte: frames, the messages of version 1, and what ours adds.
+//!
+//! ```text
+//! | i32 length (little-endian) | u8 type | payload: length - 1 bytes |
+//! ```
+//!
+//! * Decoding borrows and is strict: what decodes encodes to the same bytes. The two exceptions
+//!   are version 1's: the payloads of [`HandshakeAck`] and [`Heartbeat`] are ignored.
+//! * Nothing is reserved for a length or a count that a peer merely claims.
+//! * Encoding refuses what a decoder would refuse.
+//!
+//! | message | type | payload |
+//! |---|---|---|
+//! | [`Handshake`] | 01 | i32 version, i64 time, i32 n, node id, i32 m, user agent, [`Extension`] |
+//! | [`HandshakeAck`] | 02 | ignored |
+//! | [`Heartbeat`] | 03 | ignored |
+//! | [`Ping`], [`Pong`] | 04, 05 | i64 nonce, i64 time |
+//! | [`GetPeers`] | 10 | i32 max, i32 k, k × (7-bit length, text) |
+//! | [`Peers`] | 11 | i32 k, k × (i32 length, address, i32 port) |
+//! | [`GetHeaders`] | 20 | 32 locator, u8 flag, \[32 stop\], i32 max |
+//! | [`Headers`] | 21 | i32 k, k × (i32 length, header) |
+//! | [`GetBlock`] | 22 | 32 hash |
+//! | [`Block`], [`NewBlock`] | 23, 31 | block |
+//! | [`Transaction`] | 30 | transaction |
+//! | [`TxPoolRequest`] | 32 | i32 max, u8 flag |
+//! | [`ProofSubmission`] | 40 | i64 height, 33 miner, i32 n, proof |
+//! | [`BlockAccepted`] | 41 | 32 hash, i64 height |
+//! | [`Error`] | FF | text |
+
+mod addresses;
+mod any;
+mod application;
+mod blocks;
+mod cursor;
+mod error;
+mod frame;
+mod handshake;
+mod liveness;
+mod message;
+mod reader;
+mod relay;
+mod rules;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use addresses::{Exclude, GetPeers, MAX_ADDRESSES, Peers};
+pub use any::{AnyMessage, validate};
+pub use application::ApplicationMessage;
+pub use blocks::{Block, GetBlock, GetHeaders, Headers, MAX_HEADER_BYTES, MAX_HEADERS};
+pub(crate) use cursor::Cursor;
+
+pub use error::{DecodeError, EncodeError, Problem};
+pub use frame::Frame;
+
+pub use handshake::{
+    Announcement, Capability, EXTENSION_MAGIC, Extension, Handshake, HandshakeAck, MAX_CAPABILITIES,
+    MAX_CAPABILITY_NAME_BYTES, PROTOCOL_VERSION,
+};
+pub use liveness::{Heartbeat, Ping, Pong};
+pub use message::{Decode, Message, MessageSet, Nothing, ObjectId, TypeRule};
+pub use reader::{Batch, FrameError, FrameReader, MAX_BATCH_FRAMES, MAX_SHARED_FRAME, ReadStep};
+pub use relay::{
+    BlockAccepted, Error, MAX_PROOF_BYTES, NewBlock, ProofSubmission, Transaction, TxPoolRequest,
+};
+pub use rules::FrameRules;
+pub use types::{FRAME_HEADER, MAX_LENGTH, MAX_PAYLOAD, MessageType, Priority};
