@@ -1,22 +1,63 @@
-//! The sans-IO core of `spacetime-network`.
+//! The sans-IO core of `spacetime-network`: the wire format, behaviours, and the [`Swarm`] that
+//! joins them, as state machines that are told what time it is.
+//!
+//! Nothing here can name a socket, a clock, a thread or the operating system's randomness: the
+//! crate is `no_std`, and so are the protocols on it. So the same code runs a node on the internet
+//! and a thousand nodes in one thread under virtual time.
+//!
+//! * [`wire`]: frames and messages, byte for byte.
+//! * [`chain`]: the objects inside of them, and the rules that link them.
+//! * [`behaviour`]: protocols and trees of them.
+//! * [`swarm`]: connections, and how a driver runs it all.
+//!
+//! Errors come from input and are values; a panic means a bug.
 
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 extern crate alloc;
 
 mod address;
+pub mod behaviour;
 pub mod chain;
+mod close;
+mod connection;
+mod deadlines;
 mod hash;
+mod limits;
+mod offence;
+mod peer;
 mod rng;
+pub mod swarm;
 mod time;
 pub mod wire;
 
 pub use address::{Address, Endpoint, InvalidAddress};
+pub use behaviour::{Claims, Context, Dynamic, Input, NetworkBehaviour, Protocol, Role, Signal, Toggle};
+pub use close::{CloseReason, DialError};
+pub use connection::{ConnectionId, ConnectionMap, Direction};
+pub use deadlines::Deadlines;
 pub use hash::{Hash, InvalidHex, PeerId};
+pub use limits::{InvalidLimits, Limits, QueueLimit};
+pub use offence::{Offence, Severity, Violation};
+pub use peer::{Identity, Peer, PeerInfo};
 pub use rng::Rng;
+pub use swarm::{
+    Action, Candidate, Event, Expect, RequestError, RequestId, SendError, Stage, Statistics, Swarm, Transmit, Verdict,
+};
 pub use time::{Now, Time};
+
+/// Makes a tree of a struct of behaviours. See [`behaviour`].
+#[cfg(feature = "derive")]
+pub use spacetime_derive::NetworkBehaviour;
+
+/// What the code that the derive writes refers to.
+#[doc(hidden)]
+pub mod derive_support {
+    pub use crate::behaviour::{Claims, Context, Input, NetworkBehaviour, Role};
+    pub use crate::offence::Violation;
+    pub use crate::swarm::{Candidate, Verdict};
+    pub use crate::time::Time;
+    pub use crate::wire::MessageType;
+}

@@ -94,6 +94,16 @@ impl TypeRule {
     }
 }
 
+impl TypeRule {
+    /// What holds if both rules hold for one type.
+    pub(super) const fn join(self, other: Self) -> Self {
+        let max_payload =
+            if self.max_payload > other.max_payload { self.max_payload } else { other.max_payload };
+        let object_id = if self.object_id.is_some() { self.object_id } else { other.object_id };
+        Self { max_payload, object_id, ..self }
+    }
+}
+
 impl<'a, M: Message + Decode<'a>> MessageSet<'a> for M {
     const TYPES: &'static [TypeRule] = &[TypeRule::of::<M>()];
 

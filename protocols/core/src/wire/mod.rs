@@ -53,6 +53,7 @@ pub(crate) use cursor::Cursor;
 
 pub use error::{DecodeError, EncodeError, Problem};
 pub use frame::Frame;
+pub(crate) use frame::write_frame;
 
 pub use handshake::{
     Announcement, Capability, EXTENSION_MAGIC, Extension, Handshake, HandshakeAck, MAX_CAPABILITIES,

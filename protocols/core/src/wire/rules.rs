@@ -17,10 +17,15 @@ impl FrameRules {
         Self { rules: [None; 256] }
     }
 
-    /// Takes frames of one more type.
+    /// Takes frames of one more type. Where two rules are about one type, the larger limit holds,
+    /// and the object's hash is found if either can find it.
     #[must_use]
     pub const fn with(mut self, rule: TypeRule) -> Self {
-        self.rules[rule.message_type.index()] = Some(rule);
+        let index = rule.message_type.index();
+        self.rules[index] = match self.rules[index] {
+            Some(before) => Some(before.join(rule)),
+            None => Some(rule),
+        };
         self
     }
 
@@ -29,12 +34,12 @@ impl FrameRules {
         self.rules[message_type.index()].as_ref()
     }
 
-    /// The same rules and those of `other`, where both agree or one has none.
+    /// The same rules and those of `other`.
     pub(crate) const fn merge(mut self, other: &Self) -> Self {
         let mut index = 0;
         while index < 256 {
-            if self.rules[index].is_none() {
-                self.rules[index] = other.rules[index];
+            if let Some(rule) = other.rules[index] {
+                self = self.with(rule);
             }
             index += 1;
         }

@@ -1,0 +1,92 @@
+//! Which behaviour of a tree receives which type, decided when the tree is compiled.
+
+#![allow(clippy::indexing_slicing, reason = "tables of 256 entries indexed by a byte")]
+
+use crate::wire::{FrameRules, MessageType, TypeRule};
+
+/// How a frame is received. The same type may be claimed once in each role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// It came by itself.
+    Message,
+    /// It answers a request of the behaviour.
+    Answer,
+}
+
+/// The types that a behaviour receives, and in which role.
+///
+/// Joining two claims to the same type in the same role panics, which in a `const` fails the build.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    rules: FrameRules,
+    messages: [bool; 256],
+    answers: [bool; 256],
+    has_gate: bool,
+}
+
+impl Claims {
+    /// No claim.
+    pub const NONE: Self =
+        Self { rules: FrameRules::new(), messages: [false; 256], answers: [false; 256], has_gate: false };
+
+    /// The same claims, and these types in this role.
+    #[must_use]
+    pub const fn with(mut self, role: Role, mut types: &[TypeRule]) -> Self {
+        while let [rule, rest @ ..] = types {
+            let taken = match role {
+                Role::Message => &mut self.messages,
+                Role::Answer => &mut self.answers,
+            };
+            let index = rule.message_type.index();
+            assert!(!taken[index], "a message type is claimed twice in the same role");
+            taken[index] = true;
+            self.rules = self.rules.with(*rule);
+            types = rest;
+        }
+        self
+    }
+
+    /// The same claims, by a behaviour that decides who is let in.
+    #[must_use]
+    pub const fn with_gate(mut self) -> Self {
+        self.has_gate = true;
+        self
+    }
+
+    /// Both claims.
+    #[must_use]
+    pub const fn and(mut self, other: &Self) -> Self {
+        let mut index = 0;
+        while index < 256 {
+            assert!(
+                !(self.messages[index] && other.messages[index]) && !(self.answers[index] && other.answers[index]),
+                "two behaviours claim the same message type in the same role"
+            );
+            self.messages[index] |= other.messages[index];
+            self.answers[index] |= other.answers[index];
+            index += 1;
+        }
+        assert!(!(self.has_gate && other.has_gate), "a tree has at most one gate");
+        self.has_gate |= other.has_gate;
+        self.rules = self.rules.merge(&other.rules);
+        self
+    }
+
+    /// Whether a frame of this type is received in this role.
+    pub const fn takes(&self, message_type: MessageType, role: Role) -> bool {
+        match role {
+            Role::Message => self.messages[message_type.index()],
+            Role::Answer => self.answers[message_type.index()],
+        }
+    }
+
+    /// Whether one of the behaviours decides who is let in.
+    pub const fn has_gate(&self) -> bool {
+        self.has_gate
+    }
+
+    /// What frame readers must know.
+    pub const fn rules(&self) -> &FrameRules {
+        &self.rules
+    }
+}

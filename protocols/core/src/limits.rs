@@ -1,0 +1,222 @@
+//! Every bound of a Swarm in one value.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::wire::{FRAME_HEADER, MAX_BATCH_FRAMES, MAX_PAYLOAD, MAX_SHARED_FRAME, Priority};
+
+/// The bounds of a Swarm.
+///
+/// Defaults marked "seed" are those of the reference node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    max_connections: usize,
+    max_opening: usize,
+    dial_timeout: Duration,
+    opening_timeout: Duration,
+    write_timeout: Duration,
+    first_frame_bytes: u32,
+    max_requests: usize,
+    queues: [QueueLimit; 4],
+}
+
+/// The bound of one of a connection's four send queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueLimit {
+    /// Frames that may wait.
+    pub max_frames: usize,
+    /// Bytes that may wait. One frame larger than this may wait if its queue is empty and no other
+    /// such frame waits on the connection.
+    pub max_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let queue = |kib: usize| QueueLimit { max_frames: 1000, max_bytes: kib * 1024 };
+        Self {
+            max_connections: 50,
+            max_opening: 512,
+            dial_timeout: Duration::from_secs(10),
+            opening_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            first_frame_bytes: 1024,
+            max_requests: 256,
+            // Critical, High, Normal, Low: 1 MiB together.
+            queues: [queue(64), queue(320), queue(512), queue(128)],
+        }
+    }
+}
+
+impl Limits {
+    /// Sessions and dials at a time. 50 (seed).
+    #[must_use]
+    pub const fn with_max_connections(mut self, max_connections: usize) -> Self {
+        self.max_connections = max_connections;
+        self
+    }
+
+    /// Accepted connections that are not established yet, at a time. 512, as commonware-p2p.
+    #[must_use]
+    pub const fn with_max_opening(mut self, max_opening: usize) -> Self {
+        self.max_opening = max_opening;
+        self
+    }
+
+    /// How long a dial may take until the transport is connected. 10 s (seed).
+    #[must_use]
+    pub const fn with_dial_timeout(mut self, timeout: Duration) -> Self {
+        self.dial_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may take from then on (an accepted one: from being accepted) until
+    /// the peer has said who it is. 5 s.
+    #[must_use]
+    pub const fn with_opening_timeout(mut self, timeout: Duration) -> Self {
+        self.opening_timeout = timeout;
+        self
+    }
+
+    /// How long frames may wait for a peer that takes none. 30 s.
+    #[must_use]
+    pub const fn with_write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// The largest payload before a peer has said who it is. 1024, which holds any handshake.
+    #[must_use]
+    pub const fn with_first_frame_bytes(mut self, bytes: u32) -> Self {
+        self.first_frame_bytes = bytes;
+        self
+    }
+
+    /// Requests that may wait for an answer on one connection. 256.
+    #[must_use]
+    pub const fn with_max_requests(mut self, max_requests: usize) -> Self {
+        self.max_requests = max_requests;
+        self
+    }
+
+    /// The bound of one of the send queues of each connection. 1000 frames each (seed); 64, 320,
+    /// 512 and 128 KiB from `Critical` to `Low`, 1 MiB together.
+    #[must_use]
+    pub const fn with_queue(mut self, priority: Priority, limit: QueueLimit) -> Self {
+        match priority {
+            Priority::Critical => self.queues[0] = limit,
+            Priority::High => self.queues[1] = limit,
+            Priority::Normal => self.queues[2] = limit,
+            Priority::Low => self.queues[3] = limit,
+        }
+        self
+    }
+
+    /// Sessions and dials at a time.
+    pub const fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// Accepted connections that are not established yet.
+    pub const fn max_opening(&self) -> usize {
+        self.max_opening
+    }
+
+    /// How long a dial may take.
+    pub const fn dial_timeout(&self) -> Duration {
+        self.dial_timeout
+    }
+
+    /// How long a connection may take until the peer has said who it is.
+    pub const fn opening_timeout(&self) -> Duration {
+        self.opening_timeout
+    }
+
+    /// How long frames may wait for a peer that takes none.
+    pub const fn write_timeout(&self) -> Duration {
+        self.write_timeout
+    }
+
+    /// The largest payload before a peer has said who it is.
+    pub const fn first_frame_bytes(&self) -> u32 {
+        self.first_frame_bytes
+    }
+
+    /// Requests that may wait for an answer on one connection.
+    pub const fn max_requests(&self) -> usize {
+        self.max_requests
+    }
+
+    /// The bound of one send queue.
+    pub const fn queue(&self, priority: Priority) -> QueueLimit {
+        match priority {
+            Priority::Critical => self.queues[0],
+            Priority::High => self.queues[1],
+            Priority::Normal => self.queues[2],
+            Priority::Low => self.queues[3],
+        }
+    }
+
+    /// Bytes of frames that may wait on one connection, apart from one larger frame.
+    pub fn queue_bytes(&self) -> usize {
+        self.queues.iter().map(|queue| queue.max_bytes).sum()
+    }
+
+    /// The most bytes of messages that all connections together can make this node hold: what
+    /// waits to be sent, what a driver has taken to write, what is arriving, and what arrived and
+    /// waits for the Swarm.
+    pub fn worst_case_bytes(&self) -> usize {
+        let largest_frame = FRAME_HEADER + MAX_PAYLOAD as usize;
+        let batch = MAX_SHARED_FRAME + MAX_BATCH_FRAMES * size_of::<crate::Hash>();
+        let sending = self.queue_bytes() + largest_frame + MAX_SHARED_FRAME + largest_frame;
+        let receiving = largest_frame + MAX_SHARED_FRAME + largest_frame + batch;
+        let opening = 2 * MAX_SHARED_FRAME;
+        (self.max_connections.saturating_mul(sending + receiving))
+            .saturating_add(self.max_opening.saturating_mul(opening))
+    }
+
+    /// Whether a Swarm can work with these.
+    pub fn validate(&self) -> Result<(), InvalidLimits> {
+        let positive = [
+            (self.max_connections, "max_connections"),
+            (self.max_opening, "max_opening"),
+            (self.max_requests, "max_requests"),
+        ];
+        for (value, name) in positive {
+            if value == 0 {
+                return Err(InvalidLimits { name, must: "be at least 1" });
+            }
+        }
+        let timeouts = [
+            (self.dial_timeout, "dial_timeout"),
+            (self.opening_timeout, "opening_timeout"),
+            (self.write_timeout, "write_timeout"),
+        ];
+        for (value, name) in timeouts {
+            if value.is_zero() {
+                return Err(InvalidLimits { name, must: "be longer than nothing" });
+            }
+        }
+        if self.queues.iter().any(|queue| queue.max_frames == 0 || queue.max_bytes < 1024) {
+            return Err(InvalidLimits { name: "queue", must: "hold at least one frame and 1024 bytes" });
+        }
+        if self.first_frame_bytes < 128 || self.first_frame_bytes > MAX_PAYLOAD {
+            return Err(InvalidLimits { name: "first_frame_bytes", must: "hold a handshake and fit a frame" });
+        }
+        Ok(())
+    }
+}
+
+/// Which limit makes no sense.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvalidLimits {
+    name: &'static str,
+    must: &'static str,
+}
+
+impl fmt::Display for InvalidLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must {}", self.name, self.must)
+    }
+}
+
+impl core::error::Error for InvalidLimits {}

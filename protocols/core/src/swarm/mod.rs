@@ -1,0 +1,538 @@
+//! The Swarm: connections, and the tree of behaviours that uses them, as one state machine.
+//!
+//! The Swarm owns no socket and no clock. A driver (the async one of `spacetime-network`, or the
+//! simulator) tells it what happened and what time it is (`handle_*`), and asks what to do
+//! (`poll_*`):
+//!
+//! ```text
+//!        handle_accept, handle_opened, handle_frames,          poll_event     to the application
+//! driver handle_closed, handle_dial_failed,            Swarm   poll_action    dial, close
+//!        handle_command, handle_deadline                       poll_ready     who has frames to send,
+//!                                                              poll_transmit  and those frames
+//!                                                              deadline       when to call again
+//! ```
+//!
+//! Each `handle_*` call is one step. Its work is bounded: a [`Batch`] holds at most
+//! [`MAX_BATCH_FRAMES`](crate::wire::MAX_BATCH_FRAMES) frames and 64 KiB (or one larger frame), so
+//! no peer holds the executor, and all of it is in what is ready: a step does not walk connections.
+//!
+//! After any number of `handle_*` calls, drain all `poll_*`; the order does not matter. Before
+//! sleeping, read [`deadline`](Swarm::deadline).
+
+mod admission;
+mod network;
+mod queues;
+mod request;
+mod table;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::VecDeque;
+use alloc::string::ToString as _;
+use core::fmt;
+
+pub use admission::{Candidate, OpeningConnection, Stage, Verdict};
+use network::{Delivery, Rivalry};
+pub use network::{Action, SendError, Statistics};
+pub(crate) use network::Network;
+use request::Match;
+pub use request::{Expect, RequestError, RequestId};
+use table::{Connection, State};
+pub use transmit::Transmit;
+
+use crate::address::Address;
+use crate::behaviour::{Claims, Context, EventSink, Input, NetworkBehaviour, Role, Signal};
+use crate::close::{CloseReason, DialError};
+use crate::connection::{ConnectionId, Direction};
+use crate::hash::PeerId;
+use crate::limits::{InvalidLimits, Limits};
+use crate::offence::{Offence, Violation};
+use crate::peer::{Identity, Peer, PeerInfo};
+use crate::time::{Now, Time};
+use crate::wire::{Batch, Decode as _, Error, Frame, FrameRules, Heartbeat, MessageType, TypeRule};
+
+/// What a Swarm tells the application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event<E> {
+    /// A session with a peer began.
+    Established {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who it is with.
+        peer: Peer,
+    },
+    /// A session ended.
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who it was with.
+        peer: Peer,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A peer that connected was not let in.
+    Refused {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A dial came to nothing.
+    DialFailed {
+        /// The connection that did not come to be.
+        connection: ConnectionId,
+        /// What was dialled.
+        address: Address,
+        /// Why.
+        error: DialError,
+    },
+    /// A peer did something wrong.
+    Offence {
+        /// On which connection; it may be closed by now.
+        connection: ConnectionId,
+        /// Who.
+        identity: Identity,
+        /// What.
+        offence: Offence,
+    },
+    /// A behaviour says something.
+    Behaviour(E),
+}
+
+impl<E> EventSink<E> for VecDeque<Event<E>> {
+    fn push(&mut self, event: E) {
+        self.push_back(Event::Behaviour(event));
+    }
+}
+
+/// Connections and a tree of behaviours. See the [module](self).
+pub struct Swarm<B: NetworkBehaviour> {
+    behaviour: B,
+    network: Network,
+    events: VecDeque<Event<B::Event>>,
+    rules: FrameRules,
+    has_gate: bool,
+}
+
+/// The types that the Swarm itself takes, whatever the tree is.
+const OWN_CLAIMS: Claims =
+    Claims::NONE.with(Role::Message, &[TypeRule::of::<Heartbeat>(), TypeRule::of::<Error<'_>>()]);
+
+impl<B: NetworkBehaviour> Swarm<B> {
+    /// A Swarm without connections, of the node `local_id`.
+    ///
+    /// # Panics
+    ///
+    /// If behaviours that were composed at run time claim what another one, or the Swarm, has
+    /// claimed. Trees that are derived cannot: they do not compile.
+    pub fn new(behaviour: B, local_id: PeerId, limits: Limits) -> Result<Self, InvalidLimits> {
+        limits.validate()?;
+        let claims = behaviour.claims().and(&OWN_CLAIMS);
+        Ok(Self {
+            has_gate: claims.has_gate(),
+            rules: claims.rules().clone(),
+            behaviour,
+            network: Network::new(local_id, limits),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// What frame readers must know.
+    pub const fn rules(&self) -> &FrameRules {
+        &self.rules
+    }
+
+    /// The bounds of this Swarm.
+    pub const fn limits(&self) -> &Limits {
+        &self.network.limits
+    }
+
+    /// The tree.
+    pub const fn behaviour(&self) -> &B {
+        &self.behaviour
+    }
+
+    /// The peer on a connection, while its session lasts.
+    pub fn peer(&self, connection: ConnectionId) -> Option<&Peer> {
+        self.network.table.get(connection)?.peer()
+    }
+
+    /// All sessions, in the order of their connections' slots.
+    pub fn peers(&self) -> impl Iterator<Item = (ConnectionId, &Peer)> {
+        self.network.peers()
+    }
+
+    /// Numbers since the Swarm began.
+    pub const fn statistics(&self) -> Statistics {
+        self.network.statistics
+    }
+
+    /// Bytes that wait to be sent on a connection.
+    pub fn queued_bytes(&self, connection: ConnectionId) -> usize {
+        self.network.table.get(connection).map_or(0, |it| it.queues.total_bytes())
+    }
+
+    /// Memory held for frames that wait to be sent on all connections, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.network.table.iter().map(|(_, connection)| connection.queues.held_bytes()).sum()
+    }
+
+    // What happened.
+
+    /// A peer connected. Nothing was read and no cryptography was done yet; on an error the driver
+    /// drops the socket.
+    pub fn handle_accept(&mut self, now: Now, address: Address) -> Result<ConnectionId, CloseReason> {
+        self.advance(now);
+        if self.network.table.opening() >= self.network.limits.max_opening() {
+            return Err(CloseReason::Full);
+        }
+        let candidate = Candidate {
+            stage: Stage::Accept,
+            connection: None,
+            direction: Direction::Inbound,
+            address: &address,
+            identity: None,
+            info: None,
+            sessions: self.network.table.sessions(),
+            opening: self.network.table.opening(),
+        };
+        match self.behaviour.admit(&candidate) {
+            Verdict::Accept => Ok(self.network.accept(address)),
+            Verdict::Deny(why) => Err(CloseReason::Refused(why)),
+        }
+    }
+
+    /// The transport of a connection stands, in either direction; `proven` is who it proved the
+    /// peer to be.
+    pub fn handle_opened(&mut self, now: Now, connection: ConnectionId, proven: Option<PeerId>) {
+        self.advance(now);
+        if !self.network.open(connection, proven) {
+            return;
+        }
+        if let Some(peer_id) = proven {
+            if peer_id == self.network.local_id {
+                return self.close_and_settle(connection, CloseReason::SelfConnection);
+            }
+            let expected = self.network.table.get(connection).and_then(|it| it.address.peer_id());
+            if expected.is_some_and(|expected| expected != peer_id) {
+                return self.close_and_settle(connection, CloseReason::WrongPeer);
+            }
+            let identity = Identity::Proven(peer_id);
+            if let Verdict::Deny(why) = self.ask(Stage::Authenticated, connection, Some(&identity), None) {
+                return self.close_and_settle(connection, CloseReason::Refused(why));
+            }
+        }
+        if self.has_gate {
+            self.input(&Input::Opened { connection });
+        } else {
+            self.network.admit(connection, PeerInfo::default(), None);
+        }
+        self.settle();
+    }
+
+    /// Frames arrived on a connection.
+    pub fn handle_frames(&mut self, now: Now, connection: ConnectionId, batch: Batch) {
+        self.advance(now);
+        let bytes = batch.len() as u64;
+        let Some(entry) = self.network.table.get_mut(connection) else { return };
+        entry.last_received = self.network.now.time;
+        self.network.statistics.bytes_received += bytes;
+        for frame in batch {
+            let Some(entry) = self.network.table.get(connection) else { return };
+            match entry.state {
+                State::Established(_) => self.deliver(connection, &frame),
+                State::Opening if frame.message_type() == MessageType::ERROR => {
+                    if let Err(violation) = self.on_error(connection, &frame) {
+                        self.punish(connection, violation);
+                    }
+                }
+                State::Opening => {
+                    if let Err(violation) = self.try_input(&Input::OpeningFrame { connection, frame: &frame }) {
+                        self.punish(connection, violation);
+                    }
+                }
+                State::Requested | State::Connecting | State::Admitted => {
+                    debug_assert!(false, "frames come after handle_opened, and steps end settled");
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// The transport of a connection has ended, by the peer or by an error.
+    pub fn handle_closed(&mut self, now: Now, connection: ConnectionId, reason: CloseReason) {
+        self.advance(now);
+        if let CloseReason::Violation(offence) = reason {
+            self.network.report(connection, offence);
+            // The transport still stands: the peer may be told.
+            self.network.close(connection, reason);
+        } else {
+            self.network.lost(connection, reason);
+        }
+        self.settle();
+    }
+
+    /// A dial came to nothing.
+    pub fn handle_dial_failed(&mut self, now: Now, connection: ConnectionId, error: DialError) {
+        self.advance(now);
+        self.network.dial_failed(connection, error);
+        self.settle();
+    }
+
+    /// The application wants something of the tree.
+    pub fn handle_command(&mut self, now: Now, command: B::Command) {
+        self.advance(now);
+        self.behaviour.on_command(&mut Context::new(&mut self.network, &mut self.events), command);
+        self.settle();
+    }
+
+    /// Time has passed, or [`deadline`](Self::deadline) is over.
+    pub fn handle_deadline(&mut self, now: Now) {
+        self.advance(now);
+        self.settle();
+    }
+
+    /// The application does something with the tree directly. For commands that return something,
+    /// and for tests.
+    pub fn act<R>(&mut self, now: Now, f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R) -> R {
+        self.advance(now);
+        let result = f(&mut self.behaviour, &mut Context::new(&mut self.network, &mut self.events));
+        self.settle();
+        result
+    }
+
+    // What to do.
+
+    /// The next event for the application.
+    pub fn poll_event(&mut self) -> Option<Event<B::Event>> {
+        self.events.pop_front()
+    }
+
+    /// The next thing that the driver must do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.network.actions.pop_front()
+    }
+
+    /// The next connection on which something new waits to be sent.
+    pub fn poll_ready(&mut self) -> Option<ConnectionId> {
+        self.network.poll_ready()
+    }
+
+    /// Moves frames that wait on a connection into `out`, the most urgent first, until it took
+    /// `max_bytes` or nothing is left; the last frame may go beyond. Whether more waits.
+    ///
+    /// Call it for connections that [`poll_ready`](Self::poll_ready) names when the driver can
+    /// write on them, and again when what it took was written and more was waiting.
+    pub fn poll_transmit(&mut self, connection: ConnectionId, max_bytes: usize, out: &mut Transmit) -> bool {
+        self.network.transmit(connection, max_bytes, out)
+    }
+
+    /// When to call [`handle_deadline`](Self::handle_deadline), unless something happens before.
+    pub fn deadline(&self) -> Option<Time> {
+        if !self.network.deliveries.is_empty() {
+            return Some(self.network.now.time);
+        }
+        [self.behaviour.deadline(), self.network.timers.next()].into_iter().flatten().min()
+    }
+
+    // Inside a step.
+
+    /// Moves the clocks and fires what is due.
+    fn advance(&mut self, now: Now) {
+        // The driver's clock is monotonic; if it is not, time stands still instead of running back.
+        self.network.now = Now::new(self.network.now.time.max(now.time), now.unix_seconds);
+        self.settle();
+        let now = self.network.now.time;
+        while let Some(connection) = self.network.timers.pop_due(now) {
+            self.network.on_timer(connection);
+            self.settle();
+        }
+        if self.behaviour.deadline().is_some_and(|at| at <= now) {
+            self.input(&Input::Deadline);
+            self.settle();
+            debug_assert!(
+                self.behaviour.deadline().is_none_or(|at| at > now),
+                "a deadline moves forward when it fires"
+            );
+        }
+    }
+
+    fn try_input(&mut self, input: &Input<'_>) -> Result<(), Violation> {
+        self.behaviour.on_input(&mut Context::new(&mut self.network, &mut self.events), input)
+    }
+
+    /// An input in which no peer can do anything wrong.
+    fn input(&mut self, input: &Input<'_>) {
+        let result = self.try_input(input);
+        debug_assert_eq!(result, Ok(()), "only frames can be violations");
+    }
+
+    /// Delivers a frame of an established peer.
+    fn deliver(&mut self, connection: ConnectionId, frame: &Frame) {
+        self.network.statistics.frames_received += 1;
+        let message_type = frame.message_type();
+        let result = match self.network.take_answered(connection, frame) {
+            Match::Answer(request) => self.try_input(&Input::Answer { connection, request, frame }),
+            Match::Late => Ok(()),
+            Match::None if self.behaviour.takes(message_type, Role::Message) => {
+                self.try_input(&Input::Frame { connection, frame })
+            }
+            Match::None if message_type == MessageType::ERROR => self.on_error(connection, frame),
+            Match::None if message_type == MessageType::HEARTBEAT => Ok(()),
+            Match::None => Err(Violation::tolerable(Offence::Unsolicited(message_type))),
+        };
+        if let Err(violation) = result {
+            self.punish(connection, violation);
+        }
+    }
+
+    /// The peer says why it is about to close.
+    fn on_error(&mut self, connection: ConnectionId, frame: &Frame) -> Result<(), Violation> {
+        let error = Error::decode(frame.payload()).map_err(|error| {
+            Violation::tolerable(Offence::Malformed { message_type: MessageType::ERROR, error })
+        })?;
+        if let Some(entry) = self.network.table.get_mut(connection) {
+            entry.farewell = Some(CloseReason::from_error_text(error.text));
+        }
+        Ok(())
+    }
+
+    fn punish(&mut self, connection: ConnectionId, violation: Violation) {
+        self.network.report(connection, violation.offence);
+        if violation.is_fatal {
+            self.network.close(connection, CloseReason::Violation(violation.offence));
+        }
+    }
+
+    /// Delivers what was caused, and what that causes, until all is quiet.
+    fn settle(&mut self) {
+        while let Some(delivery) = self.network.next_delivery() {
+            match delivery {
+                Delivery::Dial(connection) => self.on_dial(connection),
+                Delivery::Admitted(connection, info, first) => self.on_admitted(connection, *info, first),
+                Delivery::Closed { connection, peer, reason } => {
+                    self.input(&Input::Closed { connection, reason: &reason });
+                    self.events.push_back(Event::Closed { connection, peer: *peer, reason });
+                }
+                Delivery::OpeningClosed { connection, reason } => {
+                    if self.has_gate {
+                        self.input(&Input::OpeningClosed { connection, reason: &reason });
+                    }
+                    self.events.push_back(Event::Refused { connection, reason });
+                }
+                Delivery::DialFailed { connection, address, error } => {
+                    self.input(&Input::DialFailed { connection, address: &address, error: &error });
+                    self.events.push_back(Event::DialFailed { connection, address, error });
+                }
+                Delivery::RequestFailed { connection, request, answer, error } => {
+                    self.input(&Input::RequestFailed { connection, request, answer, error });
+                }
+                Delivery::Writable(connection, priority) => {
+                    if self.network.table.get(connection).is_some_and(Connection::is_established) {
+                        self.input(&Input::Writable { connection, priority });
+                    }
+                }
+                Delivery::Signal(signal) => {
+                    self.input(&Input::Signal(&signal));
+                    if let Signal::Offence { connection, identity, offence } = signal {
+                        self.events.push_back(Event::Offence { connection, identity, offence });
+                    }
+                }
+            }
+        }
+    }
+
+    fn close_and_settle(&mut self, connection: ConnectionId, reason: CloseReason) {
+        self.network.close(connection, reason);
+        self.settle();
+    }
+
+    /// Asks the tree about a connection there is.
+    fn ask(
+        &self,
+        stage: Stage,
+        id: ConnectionId,
+        identity: Option<&Identity>,
+        info: Option<&PeerInfo>,
+    ) -> Verdict {
+        let Some(connection) = self.network.table.get(id) else { return Verdict::Deny("it is gone") };
+        let counts_as_session = connection.direction == Direction::Outbound;
+        self.behaviour.admit(&Candidate {
+            stage,
+            connection: Some(id),
+            direction: connection.direction,
+            address: &connection.address,
+            identity,
+            info,
+            sessions: self.network.table.sessions() - usize::from(counts_as_session),
+            opening: self.network.table.opening() - usize::from(!counts_as_session),
+        })
+    }
+
+    fn on_dial(&mut self, id: ConnectionId) {
+        match self.ask(Stage::Dial, id, None, None) {
+            Verdict::Accept => {
+                let Some(connection) = self.network.table.get_mut(id) else { return };
+                connection.state = State::Connecting;
+                let address = connection.address.clone();
+                self.network.actions.push_back(Action::Dial { connection: id, address });
+            }
+            Verdict::Deny(why) => self.network.dial_failed(id, DialError::Refused(why)),
+        }
+    }
+
+    /// The gate let a peer in: it becomes a session, unless there is one with it already, there are
+    /// too many, or a behaviour refuses it.
+    fn on_admitted(&mut self, id: ConnectionId, info: PeerInfo, first: Option<Frame>) {
+        let Some(connection) = self.network.table.get(id) else { return };
+        let identity = Network::identify(connection, &info);
+        let inbound = connection.direction == Direction::Inbound;
+        let rivalry = self.network.rivalry(id, &identity, &info.name);
+        if let Rivalry::Loses = rivalry {
+            return self.network.close(id, CloseReason::Duplicate);
+        }
+        if let Verdict::Deny(why) = self.ask(Stage::Established, id, Some(&identity), Some(&info)) {
+            return self.network.close(id, CloseReason::Refused(why));
+        }
+        if let Rivalry::Replaces(rival) = rivalry {
+            // The end of the old session is told before the beginning of the new one.
+            self.network.close(rival, CloseReason::Duplicate);
+            self.network.deliveries.push_back(Delivery::Admitted(id, info.into(), first));
+            return;
+        }
+        if inbound && self.network.table.sessions() >= self.network.limits.max_connections() {
+            return self.network.close(id, CloseReason::Full);
+        }
+        self.network.establish(id, identity, info);
+        let Some(peer) = self.peer(id).cloned() else { return };
+        self.events.push_back(Event::Established { connection: id, peer });
+        self.input(&Input::Established { connection: id });
+        if let Some(frame) = first
+            && self.network.table.get(id).is_some()
+        {
+            self.deliver(id, &frame);
+        }
+    }
+
+    /// Ends all connections, telling the peers that the node stops.
+    pub fn shut_down(&mut self, now: Now) {
+        self.advance(now);
+        let all: alloc::vec::Vec<_> = self.network.table.iter().map(|(id, _)| id).collect();
+        for connection in all {
+            self.network.close(connection, CloseReason::Shutdown);
+        }
+        self.settle();
+    }
+}
+
+impl<B: NetworkBehaviour> fmt::Debug for Swarm<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Swarm")
+            .field("local_id", &self.network.local_id.to_string())
+            .field("sessions", &self.network.peers().count())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,275 @@
+//! What waits to be sent on one connection.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::transmit::Transmit;
+use crate::limits::{Limits, QueueLimit};
+use crate::wire::{Frame, Priority};
+
+/// Frames up to this size are copied into a queue's ring of bytes; larger ones are shared. Copying
+/// 4 KiB costs less than the bookkeeping of a shared buffer and its own slot in a vectored write,
+/// and makes the memory of a queue exactly what it holds.
+pub(super) const MAX_COPIED_FRAME: usize = 4096;
+
+/// A queue that waited while this many bytes of more urgent frames went out gets one frame
+/// through, so a steady stream of blocks cannot keep a transaction back for ever.
+const MAX_PASSED_OVER: usize = 256 * 1024;
+
+/// An empty ring keeps at most this much memory.
+const MAX_IDLE_BYTES: usize = 4096;
+
+/// A frame on its way into a queue.
+#[derive(Clone, Copy)]
+pub(super) enum Outgoing<'a> {
+    /// Encoded for this connection alone.
+    Copied(&'a [u8]),
+    /// Shared with whoever else holds the frame.
+    Shared(&'a Frame),
+}
+
+impl Outgoing<'_> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Copied(bytes) => bytes.len(),
+            Self::Shared(frame) => frame.len(),
+        }
+    }
+}
+
+/// There is no room in the queue. Nothing was changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// One level: frames in the order they came.
+#[derive(Debug, Default)]
+struct Queue {
+    /// The length of each frame; zero for one in `shared`.
+    lens: VecDeque<u32>,
+    copied: VecDeque<u8>,
+    shared: VecDeque<Bytes>,
+    bytes: usize,
+    /// Somebody was told `Full` and wants to hear when there is room.
+    refused: bool,
+    /// Bytes of more urgent frames that went out while this queue waited.
+    passed_over: usize,
+}
+
+impl Queue {
+    fn fits(&self, len: usize, limit: QueueLimit) -> bool {
+        self.lens.len() < limit.max_frames && self.bytes + len <= limit.max_bytes
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lens.is_empty()
+    }
+
+    fn push(&mut self, frame: Outgoing<'_>) {
+        let len = frame.len();
+        match frame {
+            Outgoing::Shared(frame) if len > MAX_COPIED_FRAME => {
+                self.lens.push_back(0);
+                self.shared.push_back(frame.bytes().clone());
+            }
+            Outgoing::Shared(frame) => {
+                self.lens.push_back(len as u32);
+                self.copied.extend(frame.bytes());
+            }
+            Outgoing::Copied(bytes) => {
+                self.lens.push_back(len as u32);
+                self.copied.extend(bytes);
+            }
+        }
+        self.bytes += len;
+    }
+
+    /// Takes the oldest frame out, into `out` if there is one. Returns its length.
+    fn pop(&mut self, out: Option<&mut Transmit>) -> Option<usize> {
+        let len = match self.lens.pop_front()? {
+            0 => {
+                let bytes = self.shared.pop_front()?;
+                let len = bytes.len();
+                if let Some(out) = out {
+                    out.push_shared(bytes);
+                }
+                len
+            }
+            len => {
+                let len = len as usize;
+                if let Some(out) = out {
+                    let (first, second) = self.copied.as_slices();
+                    let split = len.min(first.len());
+                    out.push_copied(first.get(..split).unwrap_or(&[]));
+                    out.push_copied(second.get(..len - split).unwrap_or(&[]));
+                }
+                self.copied.drain(..len);
+                len
+            }
+        };
+        self.bytes -= len;
+        if self.is_empty() {
+            debug_assert_eq!((self.bytes, self.copied.len(), self.shared.len()), (0, 0, 0));
+            self.copied.shrink_to(MAX_IDLE_BYTES);
+            self.lens.shrink_to(MAX_IDLE_BYTES / 4);
+            self.shared.shrink_to(0);
+        }
+        Some(len)
+    }
+}
+
+/// The four send queues of a connection.
+///
+/// # Security
+///
+/// A peer that does not read makes us hold at most the sum of the four limits (1 MiB by default)
+/// plus one larger frame, whatever is sent to it.
+#[derive(Debug, Default)]
+pub(super) struct SendQueues {
+    queues: [Queue; 4],
+    /// A frame larger than its queue's limit waits.
+    holds_larger: bool,
+}
+
+const fn index(priority: Priority) -> usize {
+    match priority {
+        Priority::Critical => 0,
+        Priority::High => 1,
+        Priority::Normal => 2,
+        Priority::Low => 3,
+    }
+}
+
+#[allow(clippy::indexing_slicing, reason = "four queues, and index() is below four")]
+impl SendQueues {
+    fn queue(&self, priority: Priority) -> &Queue {
+        &self.queues[index(priority)]
+    }
+
+    fn queue_mut(&mut self, priority: Priority) -> &mut Queue {
+        &mut self.queues[index(priority)]
+    }
+
+    /// Bytes that wait on one level.
+    pub(super) fn queued_bytes(&self, priority: Priority) -> usize {
+        self.queue(priority).bytes
+    }
+
+    /// Frames that wait on one level.
+    pub(super) fn queued_frames(&self, priority: Priority) -> usize {
+        self.queue(priority).lens.len()
+    }
+
+    /// Bytes that wait on all levels.
+    pub(super) fn total_bytes(&self) -> usize {
+        self.queues.iter().map(|queue| queue.bytes).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.iter().all(Queue::is_empty)
+    }
+
+    /// Whether a frame of `len` bytes would be taken at this moment.
+    fn has_room(&self, len: usize, priority: Priority, limit: QueueLimit) -> bool {
+        let queue = self.queue(priority);
+        queue.fits(len, limit) || (queue.is_empty() && !self.holds_larger)
+    }
+
+    fn push(&mut self, frame: Outgoing<'_>, priority: Priority, limit: QueueLimit) {
+        self.holds_larger |= frame.len() > limit.max_bytes;
+        self.queue_mut(priority).push(frame);
+        debug_assert!(self.queue(priority).lens.len() <= limit.max_frames);
+        debug_assert!(self.holds_larger || self.queue(priority).bytes <= limit.max_bytes);
+    }
+
+    /// Queues a frame, or says that there is no room and remembers that somebody waits for it.
+    pub(super) fn send(&mut self, frame: Outgoing<'_>, priority: Priority, limits: &Limits) -> Result<(), Full> {
+        let limit = limits.queue(priority);
+        if !self.has_room(frame.len(), priority, limit) {
+            self.queue_mut(priority).refused = true;
+            return Err(Full);
+        }
+        self.push(frame, priority, limit);
+        Ok(())
+    }
+
+    /// Queues a frame of which the latest matter most: makes room by dropping the oldest of its
+    /// level. Returns how many were dropped.
+    pub(super) fn send_or_drop_oldest(
+        &mut self,
+        frame: Outgoing<'_>,
+        priority: Priority,
+        limits: &Limits,
+    ) -> Result<usize, Full> {
+        let limit = limits.queue(priority);
+        let mut dropped = 0;
+        while !self.has_room(frame.len(), priority, limit) {
+            if self.drop_oldest(priority, limit).is_none() {
+                return Err(Full);
+            }
+            dropped += 1;
+        }
+        self.push(frame, priority, limit);
+        Ok(dropped)
+    }
+
+    fn drop_oldest(&mut self, priority: Priority, limit: QueueLimit) -> Option<usize> {
+        let len = self.queue_mut(priority).pop(None)?;
+        self.holds_larger &= len <= limit.max_bytes;
+        Some(len)
+    }
+
+    /// Moves frames into `out` until it holds `max_bytes` or nothing is left, the most urgent
+    /// first.
+    pub(super) fn transmit(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
+        while out.len() < max_bytes {
+            let Some(priority) = self.next_level() else { break };
+            let Some(len) = self.queue_mut(priority).pop(Some(out)) else { break };
+            self.holds_larger &= len <= limits.queue(priority).max_bytes;
+            self.queue_mut(priority).passed_over = 0;
+            for less_urgent in self.queues.iter_mut().skip(index(priority) + 1) {
+                if !less_urgent.is_empty() {
+                    less_urgent.passed_over += len;
+                }
+            }
+        }
+    }
+
+    /// Moves only what is critical into `out`: a connection's last words.
+    pub(super) fn transmit_critical(&mut self, out: &mut Transmit) {
+        while self.queue_mut(Priority::Critical).pop(Some(out)).is_some() {}
+    }
+
+    /// The level whose turn it is: the most urgent, unless one below has waited too long.
+    fn next_level(&self) -> Option<Priority> {
+        let waiting = || Priority::ALL.into_iter().filter(|priority| !self.queue(*priority).is_empty());
+        let starved = waiting().rfind(|priority| self.queue(*priority).passed_over >= MAX_PASSED_OVER);
+        starved.or_else(|| waiting().next())
+    }
+
+    /// A level on which somebody was told `Full` and half of the room is free again. Asked once per
+    /// refusal.
+    pub(super) fn take_writable(&mut self, limits: &Limits) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|priority| {
+            let limit = limits.queue(*priority);
+            let queue = self.queue_mut(*priority);
+            let half_free =
+                queue.bytes <= limit.max_bytes / 2 && queue.lens.len() <= limit.max_frames / 2;
+            let writable = queue.refused && half_free;
+            if writable {
+                queue.refused = false;
+            }
+            writable
+        })
+    }
+
+    /// Memory held, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let held = |queue: &Queue| {
+            queue.copied.capacity()
+                + queue.lens.capacity() * size_of::<u32>()
+                + queue.shared.iter().map(Bytes::len).sum::<usize>()
+        };
+        self.queues.iter().map(held).sum()
+    }
+}

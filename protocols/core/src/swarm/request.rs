@@ -1,0 +1,132 @@
+//! Requests that wait for their answers.
+
+use alloc::collections::VecDeque;
+use core::fmt;
+use core::time::Duration;
+
+use crate::hash::Hash;
+use crate::time::Time;
+use crate::wire::{Frame, MessageType};
+
+/// One request, from the moment it was sent to its answer or its failure.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestId(pub(crate) u64);
+
+/// What answers a request, and how long to wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Expect {
+    /// The type of the answer. The behaviour must claim it as an answer.
+    pub answer: MessageType,
+    /// The hash of the object that is asked for, where the answer has one: it is then matched by
+    /// it. Answers without one are matched in the order of the requests, which is the only order
+    /// that version 1 has.
+    pub object_id: Option<Hash>,
+    /// How long to wait.
+    pub timeout: Duration,
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The peer did not answer in time. An answer that comes later is dropped.
+    Timeout,
+    /// The connection ended.
+    Closed,
+    /// The answer was not what its type says.
+    Malformed,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "the peer did not answer in time",
+            Self::Closed => "the connection ended before the answer",
+            Self::Malformed => "the answer was malformed",
+        })
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+/// What an arriving frame is to the requests of its connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// The answer to this request.
+    Answer(RequestId),
+    /// The answer to a request that was given up. To be dropped.
+    Late,
+    /// No request waits for such a frame.
+    None,
+}
+
+#[derive(Debug)]
+struct Outstanding {
+    id: RequestId,
+    expect: Expect,
+    deadline: Time,
+    /// The timeout passed. The entry stays: without request ids on the wire, a late answer would
+    /// otherwise be taken for the answer to the next request.
+    given_up: bool,
+}
+
+/// The requests of one connection that wait for answers, in the order they were sent.
+///
+/// # Security
+///
+/// Bounded by `max_requests`, given-up ones included: a peer that answers nothing is asked nothing
+/// more after so many requests.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    outstanding: VecDeque<Outstanding>,
+}
+
+impl Requests {
+    pub(super) fn len(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    pub(super) fn push(&mut self, id: RequestId, expect: Expect, deadline: Time) {
+        self.outstanding.push_back(Outstanding { id, expect, deadline, given_up: false });
+    }
+
+    /// Finds the request that a frame answers, and forgets it.
+    pub(super) fn take_answered(&mut self, frame: &Frame) -> Match {
+        let message_type = frame.message_type();
+        let answers = |request: &Outstanding| {
+            request.expect.answer == message_type
+                && (request.expect.object_id.is_none() || request.expect.object_id == frame.object_id())
+        };
+        let Some(position) = self.outstanding.iter().position(answers) else {
+            return Match::None;
+        };
+        match self.outstanding.remove(position) {
+            Some(request) if request.given_up => Match::Late,
+            Some(request) => Match::Answer(request.id),
+            None => Match::None,
+        }
+    }
+
+    /// Gives up the requests whose time is over; their ids and the types of their answers.
+    pub(super) fn give_up_due(&mut self, now: Time) -> impl Iterator<Item = (RequestId, MessageType)> {
+        self.outstanding.iter_mut().filter(move |request| !request.given_up && request.deadline <= now).map(
+            |request| {
+                request.given_up = true;
+                (request.id, request.expect.answer)
+            },
+        )
+    }
+
+    /// Forgets all requests; those that were still waited for.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (RequestId, MessageType)> {
+        self.outstanding
+            .drain(..)
+            .filter(|request| !request.given_up)
+            .map(|request| (request.id, request.expect.answer))
+    }
+
+    /// When the next request is given up.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.outstanding.iter().filter(|request| !request.given_up).map(|request| request.deadline).min()
+    }
+}

@@ -1,0 +1,176 @@
+//! All connections of a Swarm, from dial or accept to close.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::queues::SendQueues;
+use super::request::Requests;
+use crate::address::Address;
+use crate::connection::{ConnectionId, Direction};
+use crate::hash::PeerId;
+use crate::peer::Peer;
+use crate::time::Time;
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) enum State {
+    /// A behaviour asked for it; the tree was not asked yet whether it may be.
+    Requested,
+    /// The driver connects the transport, or secures it.
+    Connecting,
+    /// The transport stands, the gate is finding out who is there.
+    Opening,
+    /// The gate has let the peer in; the tree was not asked yet.
+    Admitted,
+    /// The peer is known to all behaviours.
+    Established(Box<Peer>),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) direction: Direction,
+    pub(super) address: Address,
+    pub(super) state: State,
+    /// The peer id that the transport proved.
+    pub(super) proven: Option<PeerId>,
+    /// The peer knows the Error message.
+    pub(super) understands_errors: bool,
+    pub(super) queues: SendQueues,
+    pub(super) requests: Requests,
+    /// When the connection is closed unless it is established by then.
+    pub(super) open_by: Time,
+    pub(super) last_received: Time,
+    /// Since when frames wait without the driver taking any.
+    pub(super) waiting_since: Option<Time>,
+    /// It stands in the list of connections that have something to send.
+    pub(super) is_ready: bool,
+    /// What the peer said in an Error message.
+    pub(super) farewell: Option<crate::CloseReason>,
+}
+
+impl Connection {
+    pub(super) fn new(direction: Direction, address: Address, state: State, now: Time, open_by: Time) -> Self {
+        Self {
+            direction,
+            address,
+            state,
+            proven: None,
+            understands_errors: false,
+            queues: SendQueues::default(),
+            requests: Requests::default(),
+            open_by,
+            last_received: now,
+            waiting_since: None,
+            is_ready: false,
+            farewell: None,
+        }
+    }
+
+    pub(super) const fn peer(&self) -> Option<&Peer> {
+        match &self.state {
+            State::Established(peer) => Some(peer),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn is_established(&self) -> bool {
+        matches!(self.state, State::Established(_))
+    }
+
+    /// Frames can be sent: to the gate while it is opening, to all once it is established.
+    pub(super) const fn can_send(&self) -> bool {
+        matches!(self.state, State::Opening | State::Admitted | State::Established(_))
+    }
+}
+
+/// Slots of connections. A slot that is reused gets a new generation, so old ids find nothing.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Inbound connections that are not established.
+    opening: usize,
+    /// All others.
+    sessions: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    connection: Option<Box<Connection>>,
+}
+
+impl Table {
+    pub(super) fn insert(&mut self, connection: Connection) -> ConnectionId {
+        *self.counter(&connection) += 1;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, connection: None });
+            (self.slots.len() - 1) as u32
+        });
+        let mut generation = 0;
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            debug_assert!(entry.connection.is_none(), "a free slot has no tenant");
+            generation = entry.generation;
+            entry.connection = Some(Box::new(connection));
+        }
+        ConnectionId::new(slot, generation)
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
+        let connection = slot.connection.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot() as u32);
+        *self.counter(&connection) -= 1;
+        Some(connection)
+    }
+
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        let slot = self.slots.get(id.slot()).filter(|slot| slot.generation == id.generation())?;
+        slot.connection.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
+        slot.connection.as_deref_mut()
+    }
+
+    /// Makes a connection a session of `peer`.
+    pub(super) fn establish(&mut self, id: ConnectionId, peer: Box<Peer>) {
+        let inbound = peer.direction == Direction::Inbound;
+        if let Some(connection) = self.get_mut(id) {
+            debug_assert!(!connection.is_established(), "established once");
+            connection.state = State::Established(peer);
+            if inbound {
+                self.opening -= 1;
+                self.sessions += 1;
+            }
+        }
+    }
+
+    /// All connections, in the order of their slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let connection = slot.connection.as_deref()?;
+            Some((ConnectionId::new(index as u32, slot.generation), connection))
+        })
+    }
+
+    /// Inbound connections that are not established.
+    pub(super) const fn opening(&self) -> usize {
+        self.opening
+    }
+
+    /// Sessions, and dials that may become one.
+    pub(super) const fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    fn counter(&mut self, connection: &Connection) -> &mut usize {
+        match connection.direction {
+            Direction::Inbound if !connection.is_established() => &mut self.opening,
+            _ => &mut self.sessions,
+        }
+    }
+}

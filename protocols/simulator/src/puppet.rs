@@ -1,0 +1,83 @@
+//! Ends of connections that a test holds in its hands.
+
+use spacetime_core::{Address, NetworkBehaviour};
+
+use super::link::{End, Link};
+use super::{Place, Scheduled, Simulation};
+
+/// A puppet: an end of one connection that sends what the test says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PuppetId(usize);
+
+#[derive(Debug, Default)]
+pub(crate) struct Puppet {
+    /// The link it holds, and which end of it.
+    pub(crate) link: Option<(usize, usize)>,
+    pub(crate) received: Vec<u8>,
+    pub(crate) ended: bool,
+}
+
+impl<B: NetworkBehaviour> Simulation<B> {
+    /// A puppet that connects to a node, from an address of its own. None if the node refuses.
+    pub fn puppet_dial(&mut self, node: usize) -> Option<PuppetId> {
+        let puppet = self.puppets.len();
+        self.puppets.push(Puppet::default());
+        let now = self.clock();
+        let accepted = self.nodes[node].swarm.handle_accept(now, puppet_address(puppet));
+        if let Ok(connection) = accepted {
+            let link = self.links.len();
+            self.links.push(Link::new(End::Puppet(puppet), End::Node(node, connection)));
+            self.puppets[puppet].link = Some((link, 0));
+            self.attach(node, connection, link, 1);
+            self.nodes[node].swarm.handle_opened(now, connection, None);
+        }
+        self.drive(node);
+        accepted.is_ok().then_some(PuppetId(puppet))
+    }
+
+    /// A puppet that waits for a node to dial the address that is returned.
+    pub fn puppet_listen(&mut self) -> (PuppetId, Address) {
+        let puppet = self.puppets.len();
+        self.puppets.push(Puppet::default());
+        self.places.insert(puppet_address(puppet), Place::Puppet(puppet));
+        (PuppetId(puppet), puppet_address(puppet))
+    }
+
+    /// Sends bytes. They arrive in pieces, as those of nodes do.
+    pub fn puppet_send(&mut self, puppet: PuppetId, bytes: &[u8]) {
+        let (link, side) = self.puppets[puppet.0].link.expect("the puppet is connected");
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let max = self.config.max_piece_bytes().min(rest.len()) as u64;
+            let len = 1 + self.rng.below(max) as usize;
+            let (now, later) = rest.split_at(len);
+            let at = self.arrival().max(self.links[link].pipes[1 - side].last_arrival);
+            self.links[link].pipes[1 - side].last_arrival = at;
+            self.links[link].pipes[1 - side].under_way += len;
+            self.schedule(at, Scheduled::Bytes { link, side: 1 - side, bytes: now.to_vec() });
+            rest = later;
+        }
+    }
+
+    /// Takes out everything that arrived at a puppet.
+    pub fn puppet_received(&mut self, puppet: PuppetId) -> Vec<u8> {
+        std::mem::take(&mut self.puppets[puppet.0].received)
+    }
+
+    /// Whether the node has closed its end.
+    pub fn puppet_is_closed(&self, puppet: PuppetId) -> bool {
+        self.puppets[puppet.0].ended
+    }
+
+    /// Closes a puppet's end.
+    pub fn puppet_close(&mut self, puppet: PuppetId) {
+        if let Some((link, side)) = self.puppets[puppet.0].link.take() {
+            self.end_stream(link, side);
+        }
+    }
+}
+
+/// Puppets live beyond all nodes.
+fn puppet_address(puppet: usize) -> Address {
+    Address::memory((1 << 32) + puppet as u64)
+}
