@@ -14,7 +14,10 @@
 
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
 
 extern crate alloc;
 
@@ -44,7 +47,8 @@ pub use offence::{Offence, Severity, Violation};
 pub use peer::{Identity, Peer, PeerInfo};
 pub use rng::Rng;
 pub use swarm::{
-    Action, Candidate, Event, Expect, RequestError, RequestId, SendError, Stage, Statistics, Swarm, Transmit, Verdict,
+    Action, Candidate, Event, Expect, RequestError, RequestId, SendError, Stage, Statistics, Swarm, Transmit,
+    Verdict,
 };
 pub use time::{Now, Time};
 

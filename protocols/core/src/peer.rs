@@ -89,6 +89,9 @@ impl Peer {
 
     /// Whether it announced at least this version of a capability.
     pub fn can(&self, capability: &str, version: u16) -> bool {
-        self.info.announcement.as_ref().is_some_and(|it| it.can(capability, version))
+        self.info
+            .announcement
+            .as_ref()
+            .is_some_and(|it| it.can(capability, version))
     }
 }

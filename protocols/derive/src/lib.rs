@@ -27,14 +27,18 @@ use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Type, parse_macro_input
 #[proc_macro_derive(NetworkBehaviour, attributes(behaviour))]
 pub fn derive_in_core(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input, parse_quote!(::spacetime_core)).unwrap_or_else(Error::into_compile_error).into()
+    expand(&input, parse_quote!(::spacetime_core))
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
 }
 
 /// The same with paths into `spacetime_network`, which exports it as `NetworkBehaviour`.
 #[proc_macro_derive(FacadeNetworkBehaviour, attributes(behaviour))]
 pub fn derive_in_facade(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input, parse_quote!(::spacetime_network)).unwrap_or_else(Error::into_compile_error).into()
+    expand(&input, parse_quote!(::spacetime_network))
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
 }
 
 /// One field of the struct: a member of the tree.
@@ -56,7 +60,10 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
     let mut generics = input.generics.clone();
     for Member { ty, .. } in &members {
         if !generics.params.is_empty() {
-            generics.make_where_clause().predicates.push(parse_quote!(#ty: #support::NetworkBehaviour));
+            generics
+                .make_where_clause()
+                .predicates
+                .push(parse_quote!(#ty: #support::NetworkBehaviour));
         }
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
@@ -67,8 +74,14 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
     let names: Vec<_> = variants.iter().map(|variant| variant.to_string()).collect();
     let event_doc = format!("What the behaviours of [`{name}`] tell the application.");
     let command_doc = format!("What the application tells the behaviours of [`{name}`].");
-    let variant_docs: Vec<_> = fields.iter().map(|field| format!("Of the field `{field}`.")).collect();
-    let checks = generics.params.is_empty().then(|| conflict_checks(&members, &support));
+    let variant_docs: Vec<_> = fields
+        .iter()
+        .map(|field| format!("Of the field `{field}`."))
+        .collect();
+    let checks = generics
+        .params
+        .is_empty()
+        .then(|| conflict_checks(&members, &support));
 
     Ok(quote! {
         #[doc = #event_doc]
@@ -168,7 +181,11 @@ fn conflict_checks(members: &[Member<'_>], support: &TokenStream) -> TokenStream
 
 fn crate_path(input: &DeriveInput, default: Path) -> Result<Path, Error> {
     let mut path = default;
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("behaviour")) {
+    for attribute in input
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("behaviour"))
+    {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("the only option is `crate = path`"));
@@ -182,21 +199,34 @@ fn crate_path(input: &DeriveInput, default: Path) -> Result<Path, Error> {
 
 fn members(input: &DeriveInput) -> Result<Vec<Member<'_>>, Error> {
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new_spanned(&input.ident, "a tree of behaviours is a struct with one field for each"));
+        return Err(Error::new_spanned(
+            &input.ident,
+            "a tree of behaviours is a struct with one field for each",
+        ));
     };
     let Fields::Named(fields) = &data.fields else {
-        return Err(Error::new_spanned(&input.ident, "the fields need names: events and commands are named after them"));
+        return Err(Error::new_spanned(
+            &input.ident,
+            "the fields need names: events and commands are named after them",
+        ));
     };
     let members: Vec<_> = fields
         .named
         .iter()
         .filter_map(|field| {
             let ident = field.ident.as_ref()?;
-            Some(Member { field: ident, ty: &field.ty, variant: camel_case(ident) })
+            Some(Member {
+                field: ident,
+                ty: &field.ty,
+                variant: camel_case(ident),
+            })
         })
         .collect();
     if members.is_empty() {
-        return Err(Error::new_spanned(&input.ident, "a tree needs at least one behaviour"));
+        return Err(Error::new_spanned(
+            &input.ident,
+            "a tree needs at least one behaviour",
+        ));
     }
     Ok(members)
 }
@@ -204,11 +234,19 @@ fn members(input: &DeriveInput) -> Result<Vec<Member<'_>>, Error> {
 /// `peer_exchange` becomes `PeerExchange`.
 fn camel_case(field: &Ident) -> Ident {
     let name = field.to_string();
-    let words = name.trim_start_matches("r#").split('_').filter(|word| !word.is_empty());
+    let words = name
+        .trim_start_matches("r#")
+        .split('_')
+        .filter(|word| !word.is_empty());
     let name: String = words
         .map(|word| {
             let mut letters = word.chars();
-            letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+            letters
+                .next()
+                .into_iter()
+                .flat_map(char::to_uppercase)
+                .chain(letters)
+                .collect::<String>()
         })
         .collect();
     Ident::new(&name, field.span())

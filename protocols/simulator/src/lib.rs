@@ -62,7 +62,7 @@ use spacetime_core::{
 
 pub use link::LinkConfig;
 pub use node::Boot;
-pub use puppet::PuppetId;
+pub use puppet::{PuppetId, handshake_frame};
 
 /// Unix seconds at the beginning of every simulation.
 pub const UNIX_START: i64 = 1_800_000_000;
@@ -97,11 +97,23 @@ enum Scheduled {
     /// A node's deadline is over.
     Wake(usize),
     /// A dial arrives.
-    Dial { node: usize, connection: ConnectionId, address: Address },
+    Dial {
+        node: usize,
+        connection: ConnectionId,
+        address: Address,
+    },
     /// A dial was answered.
-    DialAnswered { node: usize, connection: ConnectionId, link: Option<usize> },
+    DialAnswered {
+        node: usize,
+        connection: ConnectionId,
+        link: Option<usize>,
+    },
     /// Bytes arrive at an end of a link.
-    Bytes { link: usize, side: usize, bytes: Vec<u8> },
+    Bytes {
+        link: usize,
+        side: usize,
+        bytes: Vec<u8>,
+    },
     /// The end of the stream arrives at an end of a link.
     End { link: usize, side: usize },
     /// The sender hears that its bytes were read.
@@ -145,7 +157,12 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let rng = self.rng.fork(&format!("node {index}"));
         let peer_id = PeerId(rng.fork("peer id").bytes());
         let address = Address::memory(index as u64);
-        let behaviour = behaviour(Boot { index, address: address.clone(), peer_id, rng });
+        let behaviour = behaviour(Boot {
+            index,
+            address: address.clone(),
+            peer_id,
+            rng,
+        });
         let swarm = Swarm::new(behaviour, peer_id, limits).expect("limits of a simulation are valid");
         self.places.insert(address.clone(), Place::Node(index));
         self.nodes.push(Node {
@@ -240,7 +257,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     fn step(&mut self) {
-        let Some(Reverse((at, number, scheduled))) = self.queue.pop() else { return };
+        let Some(Reverse((at, number, scheduled))) = self.queue.pop() else {
+            return;
+        };
         debug_assert!(at >= self.now, "time never goes back");
         self.now = at;
         self.note(&format!("{} {number} {scheduled:?}", at.as_nanos()));
@@ -253,8 +272,16 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     self.drive(node);
                 }
             }
-            Scheduled::Dial { node, connection, address } => self.answer_dial(node, connection, &address),
-            Scheduled::DialAnswered { node, connection, link } => self.dial_answered(node, connection, link),
+            Scheduled::Dial {
+                node,
+                connection,
+                address,
+            } => self.answer_dial(node, connection, &address),
+            Scheduled::DialAnswered {
+                node,
+                connection,
+                link,
+            } => self.dial_answered(node, connection, link),
             Scheduled::Bytes { link, side, bytes } => {
                 self.links[link].pipes[side].unread.push_back(bytes);
                 self.arrived(link, side);
@@ -274,7 +301,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     fn clock(&self) -> Now {
-        Now::new(self.now, UNIX_START + (self.now.as_nanos() / 1_000_000_000) as i64)
+        Now::new(
+            self.now,
+            UNIX_START + (self.now.as_nanos() / 1_000_000_000) as i64,
+        )
     }
 
     fn note(&mut self, text: &str) {
@@ -322,7 +352,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
         match action {
             Action::Dial { connection, address } => {
                 let at = self.arrival();
-                self.schedule(at, Scheduled::Dial { node, connection, address });
+                self.schedule(
+                    at,
+                    Scheduled::Dial {
+                        node,
+                        connection,
+                        address,
+                    },
+                );
             }
             Action::Established { connection } => {
                 if let Some(attachment) = self.nodes[node].attachments.get_mut(connection) {
@@ -332,10 +369,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     }
                 }
             }
-            Action::Close { connection, mut last_words } => {
+            Action::Close {
+                connection,
+                mut last_words,
+            } => {
                 if let Some(mut attachment) = self.nodes[node].attachments.remove(connection) {
                     attachment.out.append(&mut last_words);
-                    let Attachment { link, side, mut out, .. } = attachment;
+                    let Attachment {
+                        link, side, mut out, ..
+                    } = attachment;
                     while !out.is_empty() {
                         self.send_piece(link, 1 - side, &mut out, usize::MAX);
                     }
@@ -350,7 +392,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let node = &mut self.nodes[node];
         let first_frame_bytes = node.swarm.limits().first_frame_bytes();
         let reader = FrameReader::new(Arc::clone(&node.rules), first_frame_bytes);
-        let attachment = Attachment { link, side, reader, out: Transmit::new(), blocked: false };
+        let attachment = Attachment {
+            link,
+            side,
+            reader,
+            out: Transmit::new(),
+            blocked: false,
+        };
         node.attachments.insert(connection, attachment);
     }
 
@@ -361,14 +409,19 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let accepted = match place {
             Some(Place::Node(listener)) => {
                 let from = self.nodes[dialer].address.clone();
-                self.nodes[listener].swarm.handle_accept(now, from).ok().map(|id| End::Node(listener, id))
+                self.nodes[listener]
+                    .swarm
+                    .handle_accept(now, from)
+                    .ok()
+                    .map(|id| End::Node(listener, id))
             }
             Some(Place::Puppet(puppet)) => Some(End::Puppet(puppet)),
             None => None,
         };
         let at = self.arrival();
         if let Some(listener) = accepted {
-            self.links.push(Link::new(End::Node(dialer, connection), listener));
+            self.links
+                .push(Link::new(End::Node(dialer, connection), listener));
             // Nothing that the listener sends may arrive before the dialer knows that it is there.
             self.links[link].pipes[0].last_arrival = at;
             match listener {
@@ -384,7 +437,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
             self.drive(listener);
         }
         let link = accepted.map(|_| link);
-        self.schedule(at, Scheduled::DialAnswered { node: dialer, connection, link });
+        self.schedule(
+            at,
+            Scheduled::DialAnswered {
+                node: dialer,
+                connection,
+                link,
+            },
+        );
     }
 
     fn dial_answered(&mut self, node: usize, connection: ConnectionId, link: Option<usize>) {
@@ -405,11 +465,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Sends what waits on a connection, as much as the window takes.
     fn write(&mut self, node: usize, connection: ConnectionId) {
         loop {
-            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else { return };
+            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else {
+                return;
+            };
             let (link, side) = (attachment.link, attachment.side);
             let mut out = std::mem::take(&mut attachment.out);
             if out.is_empty() {
-                self.nodes[node].swarm.poll_transmit(connection, TRANSMIT_BYTES, &mut out);
+                self.nodes[node]
+                    .swarm
+                    .poll_transmit(connection, TRANSMIT_BYTES, &mut out);
             }
             let under_way = self.links[link].pipes[1 - side].under_way;
             let room = self.config.window_bytes().saturating_sub(under_way);
@@ -469,21 +533,32 @@ impl<B: NetworkBehaviour> Simulation<B> {
     fn take_piece(&mut self, link: usize, side: usize) -> Option<Vec<u8>> {
         let bytes = self.links[link].pipes[side].unread.pop_front()?;
         let at = self.arrival();
-        self.schedule(at, Scheduled::Read { link, side, bytes: bytes.len() });
+        self.schedule(
+            at,
+            Scheduled::Read {
+                link,
+                side,
+                bytes: bytes.len(),
+            },
+        );
         Some(bytes)
     }
 
     /// Reads what arrived on a connection, unless the node or the reader does not read just now.
     fn read(&mut self, node: usize, connection: ConnectionId) {
         loop {
-            let Some(attachment) = self.nodes[node].attachments.get(connection) else { return };
+            let Some(attachment) = self.nodes[node].attachments.get(connection) else {
+                return;
+            };
             if attachment.blocked || self.nodes[node].reading_paused {
                 return;
             }
             let (link, side) = (attachment.link, attachment.side);
             let piece = self.take_piece(link, side);
             let ended = piece.is_none() && self.links[link].pipes[side].ended;
-            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else { return };
+            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else {
+                return;
+            };
             match piece {
                 Some(bytes) => attachment.reader.push(&bytes),
                 None if !ended => return,
@@ -501,7 +576,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Gives whole frames to the Swarm. Whether the connection can be read on.
     fn deliver_frames(&mut self, node: usize, connection: ConnectionId) -> bool {
         loop {
-            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else { return false };
+            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else {
+                return false;
+            };
             match attachment.reader.poll_frames() {
                 Ok(ReadStep::Frames(batch)) => {
                     let now = self.clock();
@@ -516,7 +593,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 }
                 Err(error) => {
                     let now = self.clock();
-                    self.nodes[node].swarm.handle_closed(now, connection, error.into());
+                    self.nodes[node]
+                        .swarm
+                        .handle_closed(now, connection, error.into());
                     return false;
                 }
             }
@@ -524,10 +603,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     fn stream_ended(&mut self, node: usize, connection: ConnectionId) {
-        let Some(attachment) = self.nodes[node].attachments.get(connection) else { return };
+        let Some(attachment) = self.nodes[node].attachments.get(connection) else {
+            return;
+        };
         let link = attachment.link;
         let side = attachment.side;
-        let reason = attachment.reader.finish().map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
+        let reason = attachment
+            .reader
+            .finish()
+            .map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
         let now = self.clock();
         let by_violation = matches!(reason, CloseReason::Violation(_));
         self.nodes[node].swarm.handle_closed(now, connection, reason);

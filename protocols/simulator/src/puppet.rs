@@ -1,9 +1,12 @@
 //! Ends of connections that a test holds in its hands.
 
-use spacetime_core::{Address, NetworkBehaviour};
+use spacetime_core::wire::{
+    Announcement, Extension, Frame, Handshake, Message, MessageType, PROTOCOL_VERSION,
+};
+use spacetime_core::{Address, Hash, NetworkBehaviour};
 
 use super::link::{End, Link};
-use super::{Place, Scheduled, Simulation};
+use super::{Place, Scheduled, Simulation, UNIX_START};
 
 /// A puppet: an end of one connection that sends what the test says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +29,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let accepted = self.nodes[node].swarm.handle_accept(now, puppet_address(puppet));
         if let Ok(connection) = accepted {
             let link = self.links.len();
-            self.links.push(Link::new(End::Puppet(puppet), End::Node(node, connection)));
+            self.links
+                .push(Link::new(End::Puppet(puppet), End::Node(node, connection)));
             self.puppets[puppet].link = Some((link, 0));
             self.attach(node, connection, link, 1);
             self.nodes[node].swarm.handle_opened(now, connection, None);
@@ -54,9 +58,55 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let at = self.arrival().max(self.links[link].pipes[1 - side].last_arrival);
             self.links[link].pipes[1 - side].last_arrival = at;
             self.links[link].pipes[1 - side].under_way += len;
-            self.schedule(at, Scheduled::Bytes { link, side: 1 - side, bytes: now.to_vec() });
+            self.schedule(
+                at,
+                Scheduled::Bytes {
+                    link,
+                    side: 1 - side,
+                    bytes: now.to_vec(),
+                },
+            );
             rest = later;
         }
+    }
+
+    /// Sends a message.
+    pub fn puppet_send_message<M: Message>(&mut self, puppet: PuppetId, message: &M) {
+        let frame = Frame::encode(message).expect("a puppet breaks the protocol in bytes, not in messages");
+        self.puppet_send(puppet, frame.bytes());
+    }
+
+    /// Introduces a puppet as a version-1 node with this name.
+    pub fn puppet_introduce_version_1(&mut self, puppet: PuppetId, name: &str) {
+        self.puppet_send(puppet, &handshake_frame(name, None));
+    }
+
+    /// Introduces a puppet as a node like ours, of the chain with this genesis hash.
+    pub fn puppet_introduce(&mut self, puppet: PuppetId, name: &str, chain_id: Hash) {
+        let announcement = Announcement {
+            protocol_versions: (1, 1),
+            chain_id,
+            listen_port: None,
+            capabilities: Vec::new(),
+            nonce: puppet.0 as u64,
+            best_block: None,
+        };
+        self.puppet_send(puppet, &handshake_frame(name, Some(&announcement)));
+    }
+
+    /// Takes out the frames that arrived at a puppet: types and payloads.
+    pub fn puppet_frames(&mut self, puppet: PuppetId) -> Vec<(MessageType, Vec<u8>)> {
+        let received = &mut self.puppets[puppet.0].received;
+        let mut frames = Vec::new();
+        while let Some((length, rest)) = received.split_first_chunk() {
+            let end = 4 + u32::from_le_bytes(*length) as usize;
+            if end > received.len() {
+                break;
+            }
+            frames.push((MessageType::from_byte(rest[0]), received[5..end].to_vec()));
+            received.drain(..end);
+        }
+        frames
     }
 
     /// Takes out everything that arrived at a puppet.
@@ -80,4 +130,22 @@ impl<B: NetworkBehaviour> Simulation<B> {
 /// Puppets live beyond all nodes.
 fn puppet_address(puppet: usize) -> Address {
     Address::memory((1 << 32) + puppet as u64)
+}
+
+/// The frame with which a node introduces itself: of version 1, or like ours.
+pub fn handshake_frame(name: &str, announcement: Option<&Announcement>) -> Vec<u8> {
+    let entries = announcement.map(|it| it.to_bytes().expect("the announcement is valid"));
+    let handshake = Handshake {
+        version: PROTOCOL_VERSION,
+        timestamp: UNIX_START - 100,
+        node_id: name,
+        user_agent: "Spacetime/1.0",
+        extension: entries
+            .as_deref()
+            .map(|bytes| Extension::new(bytes).expect("what was written is read")),
+    };
+    Frame::encode(&handshake)
+        .expect("the name is a name")
+        .bytes()
+        .to_vec()
 }

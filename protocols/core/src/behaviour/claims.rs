@@ -26,8 +26,12 @@ pub struct Claims {
 
 impl Claims {
     /// No claim.
-    pub const NONE: Self =
-        Self { rules: FrameRules::new(), messages: [false; 256], answers: [false; 256], has_gate: false };
+    pub const NONE: Self = Self {
+        rules: FrameRules::new(),
+        messages: [false; 256],
+        answers: [false; 256],
+        has_gate: false,
+    };
 
     /// The same claims, and these types in this role.
     #[must_use]
@@ -59,7 +63,8 @@ impl Claims {
         let mut index = 0;
         while index < 256 {
             assert!(
-                !(self.messages[index] && other.messages[index]) && !(self.answers[index] && other.answers[index]),
+                !(self.messages[index] && other.messages[index])
+                    && !(self.answers[index] && other.answers[index]),
                 "two behaviours claim the same message type in the same role"
             );
             self.messages[index] |= other.messages[index];

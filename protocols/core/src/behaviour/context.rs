@@ -46,8 +46,14 @@ impl<'a, E> Context<'a, E> {
     /// Runs `f` with the context of a child, whose events become `E` by `wrap`. The derive does
     /// this; by hand it is for parents that do something of their own around a child.
     pub fn with_child<C, R>(&mut self, wrap: fn(C) -> E, f: impl FnOnce(&mut Context<'_, C>) -> R) -> R {
-        let mut sink = Wrapped { parent: &mut *self.events, wrap };
-        f(&mut Context { network: &mut *self.network, events: &mut sink })
+        let mut sink = Wrapped {
+            parent: &mut *self.events,
+            wrap,
+        };
+        f(&mut Context {
+            network: &mut *self.network,
+            events: &mut sink,
+        })
     }
 
     /// The monotonic clock, the same during one input.
@@ -168,6 +174,8 @@ impl<E> Context<'_, E> {
 
 impl<E> fmt::Debug for Context<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("now", &self.now()).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("now", &self.now())
+            .finish_non_exhaustive()
     }
 }

@@ -102,7 +102,9 @@ impl Input<'_> {
             Self::Frame { frame, .. } => behaviour.takes(frame.message_type(), Role::Message),
             Self::Answer { frame, .. } => behaviour.takes(frame.message_type(), Role::Answer),
             Self::RequestFailed { answer, .. } => behaviour.takes(*answer, Role::Answer),
-            Self::Opened { .. } | Self::OpeningFrame { .. } | Self::OpeningClosed { .. } => B::CLAIMS.has_gate(),
+            Self::Opened { .. } | Self::OpeningFrame { .. } | Self::OpeningClosed { .. } => {
+                B::CLAIMS.has_gate()
+            }
             Self::Deadline => behaviour.deadline().is_some_and(|at| at <= now),
             Self::Established { .. }
             | Self::Closed { .. }

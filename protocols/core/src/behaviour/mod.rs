@@ -35,8 +35,8 @@ mod toggle;
 use core::fmt;
 
 pub use claims::{Claims, Role};
-pub(crate) use context::EventSink;
 pub use context::Context;
+pub(crate) use context::EventSink;
 pub use dynamic::{ClaimConflict, Dynamic};
 pub use input::Input;
 pub use protocol::Protocol;

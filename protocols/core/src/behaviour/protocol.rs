@@ -2,11 +2,11 @@
 
 use core::fmt;
 
+use super::NetworkBehaviour;
 use super::claims::{Claims, Role};
 use super::context::Context;
 use super::input::Input;
 use super::signal::Signal;
-use super::NetworkBehaviour;
 use crate::address::Address;
 use crate::close::{CloseReason, DialError};
 use crate::connection::ConnectionId;
@@ -43,7 +43,12 @@ pub trait Protocol {
     }
 
     /// A session ended. Nothing more can be sent on it, nothing more is heard of it.
-    fn on_closed(&mut self, cx: &mut Context<'_, Self::Event>, connection: ConnectionId, reason: &CloseReason) {
+    fn on_closed(
+        &mut self,
+        cx: &mut Context<'_, Self::Event>,
+        connection: ConnectionId,
+        reason: &CloseReason,
+    ) {
         let _ = (cx, connection, reason);
     }
 
@@ -92,7 +97,12 @@ pub trait Protocol {
     }
 
     /// A queue that answered `Full` to somebody in the tree has room again.
-    fn on_writable(&mut self, cx: &mut Context<'_, Self::Event>, connection: ConnectionId, priority: Priority) {
+    fn on_writable(
+        &mut self,
+        cx: &mut Context<'_, Self::Event>,
+        connection: ConnectionId,
+        priority: Priority,
+    ) {
         let _ = (cx, connection, priority);
     }
 
@@ -136,7 +146,11 @@ impl<P: Protocol> NetworkBehaviour for P {
                     .map_err(|error| malformed(frame, error))?;
                 return self.on_message(cx, connection, message, frame);
             }
-            Input::Answer { connection, request, frame } => {
+            Input::Answer {
+                connection,
+                request,
+                frame,
+            } => {
                 return match P::Answer::decode_type(frame.message_type(), frame.payload()) {
                     Ok(answer) => self.on_answer(cx, connection, request, answer, frame),
                     Err(error) => {
@@ -146,12 +160,21 @@ impl<P: Protocol> NetworkBehaviour for P {
                     }
                 };
             }
-            Input::RequestFailed { connection, request, error, .. } => {
+            Input::RequestFailed {
+                connection,
+                request,
+                error,
+                ..
+            } => {
                 self.on_request_failed(cx, connection, request, error);
             }
             Input::Established { connection } => self.on_established(cx, connection),
             Input::Closed { connection, reason } => self.on_closed(cx, connection, reason),
-            Input::DialFailed { connection, address, error } => {
+            Input::DialFailed {
+                connection,
+                address,
+                error,
+            } => {
                 self.on_dial_failed(cx, connection, address, error);
             }
             Input::Writable { connection, priority } => self.on_writable(cx, connection, priority),
@@ -172,5 +195,8 @@ impl<P: Protocol> NetworkBehaviour for P {
 }
 
 fn malformed(frame: &Frame, error: DecodeError) -> Violation {
-    Violation::tolerable(Offence::Malformed { message_type: frame.message_type(), error })
+    Violation::tolerable(Offence::Malformed {
+        message_type: frame.message_type(),
+        error,
+    })
 }

@@ -34,9 +34,9 @@ use alloc::string::ToString as _;
 use core::fmt;
 
 pub use admission::{Candidate, OpeningConnection, Stage, Verdict};
-use network::{Delivery, Rivalry};
-pub use network::{Action, SendError, Statistics};
 pub(crate) use network::Network;
+pub use network::{Action, SendError, Statistics};
+use network::{Delivery, Rivalry};
 use request::Match;
 pub use request::{Expect, RequestError, RequestId};
 use table::{Connection, State};
@@ -118,8 +118,10 @@ pub struct Swarm<B: NetworkBehaviour> {
 }
 
 /// The types that the Swarm itself takes, whatever the tree is.
-const OWN_CLAIMS: Claims =
-    Claims::NONE.with(Role::Message, &[TypeRule::of::<Heartbeat>(), TypeRule::of::<Error<'_>>()]);
+const OWN_CLAIMS: Claims = Claims::NONE.with(
+    Role::Message,
+    &[TypeRule::of::<Heartbeat>(), TypeRule::of::<Error<'_>>()],
+);
 
 impl<B: NetworkBehaviour> Swarm<B> {
     /// A Swarm without connections, of the node `local_id`.
@@ -172,12 +174,19 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
     /// Bytes that wait to be sent on a connection.
     pub fn queued_bytes(&self, connection: ConnectionId) -> usize {
-        self.network.table.get(connection).map_or(0, |it| it.queues.total_bytes())
+        self.network
+            .table
+            .get(connection)
+            .map_or(0, |it| it.queues.total_bytes())
     }
 
     /// Memory held for frames that wait to be sent on all connections, in bytes.
     pub fn held_bytes(&self) -> usize {
-        self.network.table.iter().map(|(_, connection)| connection.queues.held_bytes()).sum()
+        self.network
+            .table
+            .iter()
+            .map(|(_, connection)| connection.queues.held_bytes())
+            .sum()
     }
 
     // What happened.
@@ -216,7 +225,11 @@ impl<B: NetworkBehaviour> Swarm<B> {
             if peer_id == self.network.local_id {
                 return self.close_and_settle(connection, CloseReason::SelfConnection);
             }
-            let expected = self.network.table.get(connection).and_then(|it| it.address.peer_id());
+            let expected = self
+                .network
+                .table
+                .get(connection)
+                .and_then(|it| it.address.peer_id());
             if expected.is_some_and(|expected| expected != peer_id) {
                 return self.close_and_settle(connection, CloseReason::WrongPeer);
             }
@@ -237,11 +250,15 @@ impl<B: NetworkBehaviour> Swarm<B> {
     pub fn handle_frames(&mut self, now: Now, connection: ConnectionId, batch: Batch) {
         self.advance(now);
         let bytes = batch.len() as u64;
-        let Some(entry) = self.network.table.get_mut(connection) else { return };
+        let Some(entry) = self.network.table.get_mut(connection) else {
+            return;
+        };
         entry.last_received = self.network.now.time;
         self.network.statistics.bytes_received += bytes;
         for frame in batch {
-            let Some(entry) = self.network.table.get(connection) else { return };
+            let Some(entry) = self.network.table.get(connection) else {
+                return;
+            };
             match entry.state {
                 State::Established(_) => self.deliver(connection, &frame),
                 State::Opening if frame.message_type() == MessageType::ERROR => {
@@ -250,7 +267,10 @@ impl<B: NetworkBehaviour> Swarm<B> {
                     }
                 }
                 State::Opening => {
-                    if let Err(violation) = self.try_input(&Input::OpeningFrame { connection, frame: &frame }) {
+                    if let Err(violation) = self.try_input(&Input::OpeningFrame {
+                        connection,
+                        frame: &frame,
+                    }) {
                         self.punish(connection, violation);
                     }
                 }
@@ -285,7 +305,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// The application wants something of the tree.
     pub fn handle_command(&mut self, now: Now, command: B::Command) {
         self.advance(now);
-        self.behaviour.on_command(&mut Context::new(&mut self.network, &mut self.events), command);
+        self.behaviour
+            .on_command(&mut Context::new(&mut self.network, &mut self.events), command);
         self.settle();
     }
 
@@ -299,7 +320,10 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// and for tests.
     pub fn act<R>(&mut self, now: Now, f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R) -> R {
         self.advance(now);
-        let result = f(&mut self.behaviour, &mut Context::new(&mut self.network, &mut self.events));
+        let result = f(
+            &mut self.behaviour,
+            &mut Context::new(&mut self.network, &mut self.events),
+        );
         self.settle();
         result
     }
@@ -335,7 +359,10 @@ impl<B: NetworkBehaviour> Swarm<B> {
         if !self.network.deliveries.is_empty() {
             return Some(self.network.now.time);
         }
-        [self.behaviour.deadline(), self.network.timers.next()].into_iter().flatten().min()
+        [self.behaviour.deadline(), self.network.timers.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     // Inside a step.
@@ -361,7 +388,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
     }
 
     fn try_input(&mut self, input: &Input<'_>) -> Result<(), Violation> {
-        self.behaviour.on_input(&mut Context::new(&mut self.network, &mut self.events), input)
+        self.behaviour
+            .on_input(&mut Context::new(&mut self.network, &mut self.events), input)
     }
 
     /// An input in which no peer can do anything wrong.
@@ -375,7 +403,11 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.statistics.frames_received += 1;
         let message_type = frame.message_type();
         let result = match self.network.take_answered(connection, frame) {
-            Match::Answer(request) => self.try_input(&Input::Answer { connection, request, frame }),
+            Match::Answer(request) => self.try_input(&Input::Answer {
+                connection,
+                request,
+                frame,
+            }),
             Match::Late => Ok(()),
             Match::None if self.behaviour.takes(message_type, Role::Message) => {
                 self.try_input(&Input::Frame { connection, frame })
@@ -392,7 +424,10 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// The peer says why it is about to close.
     fn on_error(&mut self, connection: ConnectionId, frame: &Frame) -> Result<(), Violation> {
         let error = Error::decode(frame.payload()).map_err(|error| {
-            Violation::tolerable(Offence::Malformed { message_type: MessageType::ERROR, error })
+            Violation::tolerable(Offence::Malformed {
+                message_type: MessageType::ERROR,
+                error,
+            })
         })?;
         if let Some(entry) = self.network.table.get_mut(connection) {
             entry.farewell = Some(CloseReason::from_error_text(error.text));
@@ -403,7 +438,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
     fn punish(&mut self, connection: ConnectionId, violation: Violation) {
         self.network.report(connection, violation.offence);
         if violation.is_fatal {
-            self.network.close(connection, CloseReason::Violation(violation.offence));
+            self.network
+                .close(connection, CloseReason::Violation(violation.offence));
         }
     }
 
@@ -413,32 +449,82 @@ impl<B: NetworkBehaviour> Swarm<B> {
             match delivery {
                 Delivery::Dial(connection) => self.on_dial(connection),
                 Delivery::Admitted(connection, info, first) => self.on_admitted(connection, *info, first),
-                Delivery::Closed { connection, peer, reason } => {
-                    self.input(&Input::Closed { connection, reason: &reason });
-                    self.events.push_back(Event::Closed { connection, peer: *peer, reason });
+                Delivery::Closed {
+                    connection,
+                    peer,
+                    reason,
+                } => {
+                    self.input(&Input::Closed {
+                        connection,
+                        reason: &reason,
+                    });
+                    self.events.push_back(Event::Closed {
+                        connection,
+                        peer: *peer,
+                        reason,
+                    });
                 }
                 Delivery::OpeningClosed { connection, reason } => {
                     if self.has_gate {
-                        self.input(&Input::OpeningClosed { connection, reason: &reason });
+                        self.input(&Input::OpeningClosed {
+                            connection,
+                            reason: &reason,
+                        });
                     }
                     self.events.push_back(Event::Refused { connection, reason });
                 }
-                Delivery::DialFailed { connection, address, error } => {
-                    self.input(&Input::DialFailed { connection, address: &address, error: &error });
-                    self.events.push_back(Event::DialFailed { connection, address, error });
+                Delivery::DialFailed {
+                    connection,
+                    address,
+                    error,
+                } => {
+                    self.input(&Input::DialFailed {
+                        connection,
+                        address: &address,
+                        error: &error,
+                    });
+                    self.events.push_back(Event::DialFailed {
+                        connection,
+                        address,
+                        error,
+                    });
                 }
-                Delivery::RequestFailed { connection, request, answer, error } => {
-                    self.input(&Input::RequestFailed { connection, request, answer, error });
+                Delivery::RequestFailed {
+                    connection,
+                    request,
+                    answer,
+                    error,
+                } => {
+                    self.input(&Input::RequestFailed {
+                        connection,
+                        request,
+                        answer,
+                        error,
+                    });
                 }
                 Delivery::Writable(connection, priority) => {
-                    if self.network.table.get(connection).is_some_and(Connection::is_established) {
+                    if self
+                        .network
+                        .table
+                        .get(connection)
+                        .is_some_and(Connection::is_established)
+                    {
                         self.input(&Input::Writable { connection, priority });
                     }
                 }
                 Delivery::Signal(signal) => {
                     self.input(&Input::Signal(&signal));
-                    if let Signal::Offence { connection, identity, offence } = signal {
-                        self.events.push_back(Event::Offence { connection, identity, offence });
+                    if let Signal::Offence {
+                        connection,
+                        identity,
+                        offence,
+                    } = signal
+                    {
+                        self.events.push_back(Event::Offence {
+                            connection,
+                            identity,
+                            offence,
+                        });
                     }
                 }
             }
@@ -458,7 +544,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
         identity: Option<&Identity>,
         info: Option<&PeerInfo>,
     ) -> Verdict {
-        let Some(connection) = self.network.table.get(id) else { return Verdict::Deny("it is gone") };
+        let Some(connection) = self.network.table.get(id) else {
+            return Verdict::Deny("it is gone");
+        };
         let counts_as_session = connection.direction == Direction::Outbound;
         self.behaviour.admit(&Candidate {
             stage,
@@ -475,10 +563,15 @@ impl<B: NetworkBehaviour> Swarm<B> {
     fn on_dial(&mut self, id: ConnectionId) {
         match self.ask(Stage::Dial, id, None, None) {
             Verdict::Accept => {
-                let Some(connection) = self.network.table.get_mut(id) else { return };
+                let Some(connection) = self.network.table.get_mut(id) else {
+                    return;
+                };
                 connection.state = State::Connecting;
                 let address = connection.address.clone();
-                self.network.actions.push_back(Action::Dial { connection: id, address });
+                self.network.actions.push_back(Action::Dial {
+                    connection: id,
+                    address,
+                });
             }
             Verdict::Deny(why) => self.network.dial_failed(id, DialError::Refused(why)),
         }
@@ -487,7 +580,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// The gate let a peer in: it becomes a session, unless there is one with it already, there are
     /// too many, or a behaviour refuses it.
     fn on_admitted(&mut self, id: ConnectionId, info: PeerInfo, first: Option<Frame>) {
-        let Some(connection) = self.network.table.get(id) else { return };
+        let Some(connection) = self.network.table.get(id) else {
+            return;
+        };
         let identity = Network::identify(connection, &info);
         let inbound = connection.direction == Direction::Inbound;
         let rivalry = self.network.rivalry(id, &identity, &info.name);
@@ -500,14 +595,18 @@ impl<B: NetworkBehaviour> Swarm<B> {
         if let Rivalry::Replaces(rival) = rivalry {
             // The end of the old session is told before the beginning of the new one.
             self.network.close(rival, CloseReason::Duplicate);
-            self.network.deliveries.push_back(Delivery::Admitted(id, info.into(), first));
+            self.network
+                .deliveries
+                .push_back(Delivery::Admitted(id, info.into(), first));
             return;
         }
         if inbound && self.network.table.sessions() >= self.network.limits.max_connections() {
             return self.network.close(id, CloseReason::Full);
         }
         self.network.establish(id, identity, info);
-        let Some(peer) = self.peer(id).cloned() else { return };
+        let Some(peer) = self.peer(id).cloned() else {
+            return;
+        };
         self.events.push_back(Event::Established { connection: id, peer });
         self.input(&Input::Established { connection: id });
         if let Some(frame) = first

@@ -112,13 +112,29 @@ pub(super) enum Delivery {
     /// The gate let a peer in; the frame is for whoever claims it.
     Admitted(ConnectionId, Box<PeerInfo>, Option<Frame>),
     /// A session ended.
-    Closed { connection: ConnectionId, peer: Box<Peer>, reason: CloseReason },
+    Closed {
+        connection: ConnectionId,
+        peer: Box<Peer>,
+        reason: CloseReason,
+    },
     /// A connection ended before the peer was established.
-    OpeningClosed { connection: ConnectionId, reason: CloseReason },
+    OpeningClosed {
+        connection: ConnectionId,
+        reason: CloseReason,
+    },
     /// A dial came to nothing.
-    DialFailed { connection: ConnectionId, address: Address, error: DialError },
+    DialFailed {
+        connection: ConnectionId,
+        address: Address,
+        error: DialError,
+    },
     /// A request was given up.
-    RequestFailed { connection: ConnectionId, request: RequestId, answer: MessageType, error: RequestError },
+    RequestFailed {
+        connection: ConnectionId,
+        request: RequestId,
+        answer: MessageType,
+        error: RequestError,
+    },
     /// A queue that answered `Full` has room.
     Writable(ConnectionId, Priority),
     /// Something for all behaviours.
@@ -203,8 +219,17 @@ impl Network {
 
     pub(crate) fn opening(&self, id: ConnectionId) -> Option<OpeningConnection<'_>> {
         let connection = self.table.get(id).filter(|it| !it.is_established())?;
-        let Connection { direction, address, proven, .. } = connection;
-        Some(OpeningConnection { direction: *direction, address, proven: *proven })
+        let Connection {
+            direction,
+            address,
+            proven,
+            ..
+        } = connection;
+        Some(OpeningConnection {
+            direction: *direction,
+            address,
+            proven: *proven,
+        })
     }
 
     pub(crate) fn last_received(&self, id: ConnectionId) -> Option<Time> {
@@ -212,15 +237,21 @@ impl Network {
     }
 
     pub(crate) fn queued_bytes(&self, id: ConnectionId, priority: Priority) -> usize {
-        self.table.get(id).map_or(0, |it| it.queues.queued_bytes(priority))
+        self.table
+            .get(id)
+            .map_or(0, |it| it.queues.queued_bytes(priority))
     }
 
     pub(crate) fn queued_frames(&self, id: ConnectionId, priority: Priority) -> usize {
-        self.table.get(id).map_or(0, |it| it.queues.queued_frames(priority))
+        self.table
+            .get(id)
+            .map_or(0, |it| it.queues.queued_frames(priority))
     }
 
     pub(crate) fn peers(&self) -> impl Iterator<Item = (ConnectionId, &Peer)> {
-        self.table.iter().filter_map(|(id, connection)| Some((id, connection.peer()?)))
+        self.table
+            .iter()
+            .filter_map(|(id, connection)| Some((id, connection.peer()?)))
     }
 
     pub(crate) fn set_understands_errors(&mut self, id: ConnectionId) {
@@ -250,7 +281,17 @@ impl Network {
     }
 
     fn queue(&mut self, id: ConnectionId, frame: Outgoing<'_>, priority: Priority) -> Result<(), SendError> {
-        let connection = self.table.get_mut(id).filter(|it| it.can_send()).ok_or(SendError::Closed)?;
+        let connection = self
+            .table
+            .get_mut(id)
+            .filter(|it| it.can_send())
+            .ok_or(SendError::Closed)?;
+        // Nothing may overtake a handshake, however urgent it is.
+        let priority = if connection.is_established() {
+            priority
+        } else {
+            Priority::Critical
+        };
         match connection.queues.send(frame, priority, &self.limits) {
             Ok(()) => {
                 self.was_queued(id);
@@ -274,11 +315,14 @@ impl Network {
             let outgoing = Outgoing::Shared(frame);
             let result = match priority {
                 Priority::High | Priority::Low => {
-                    connection.queues.send_or_drop_oldest(outgoing, priority, &self.limits)
+                    connection
+                        .queues
+                        .send_or_drop_oldest(outgoing, priority, &self.limits)
                 }
-                Priority::Critical | Priority::Normal => {
-                    connection.queues.send(outgoing, priority, &self.limits).map(|()| 0)
-                }
+                Priority::Critical | Priority::Normal => connection
+                    .queues
+                    .send(outgoing, priority, &self.limits)
+                    .map(|()| 0),
             };
             match result {
                 Ok(dropped) => {
@@ -298,7 +342,9 @@ impl Network {
     fn was_queued(&mut self, id: ConnectionId) {
         self.statistics.frames_sent += 1;
         let now = self.now.time;
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if !connection.is_ready {
             connection.is_ready = true;
             self.ready.push_back(id);
@@ -319,7 +365,9 @@ impl Network {
     /// Moves what waits on a connection into `out`; whether more waits.
     pub(super) fn transmit(&mut self, id: ConnectionId, max_bytes: usize, out: &mut Transmit) -> bool {
         let now = self.now.time;
-        let Some(connection) = self.table.get_mut(id) else { return false };
+        let Some(connection) = self.table.get_mut(id) else {
+            return false;
+        };
         let before = out.len();
         connection.queues.transmit(before + max_bytes, &self.limits, out);
         self.statistics.bytes_sent += (out.len() - before) as u64;
@@ -351,7 +399,11 @@ impl Network {
         expect: Expect,
     ) -> Result<RequestId, SendError> {
         let max_requests = self.limits.max_requests();
-        let connection = self.table.get(id).filter(|it| it.is_established()).ok_or(SendError::Closed)?;
+        let connection = self
+            .table
+            .get(id)
+            .filter(|it| it.is_established())
+            .ok_or(SendError::Closed)?;
         if connection.requests.len() >= max_requests {
             return Err(SendError::Full);
         }
@@ -367,7 +419,9 @@ impl Network {
     }
 
     pub(super) fn take_answered(&mut self, id: ConnectionId, frame: &Frame) -> Match {
-        let Some(connection) = self.table.get_mut(id) else { return Match::None };
+        let Some(connection) = self.table.get_mut(id) else {
+            return Match::None;
+        };
         let answered = connection.requests.take_answered(frame);
         if answered == Match::Late {
             self.statistics.late_answers += 1;
@@ -381,7 +435,11 @@ impl Network {
         if self.table.sessions() >= self.limits.max_connections() {
             return Err(DialError::Full);
         }
-        if self.table.iter().any(|(_, connection)| leads_to(connection, &address)) {
+        if self
+            .table
+            .iter()
+            .any(|(_, connection)| leads_to(connection, &address))
+        {
             return Err(DialError::AlreadyConnected);
         }
         let now = self.now.time;
@@ -396,7 +454,13 @@ impl Network {
     pub(super) fn accept(&mut self, address: Address) -> ConnectionId {
         let now = self.now.time;
         let open_by = now + self.limits.opening_timeout();
-        let id = self.table.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, open_by));
+        let id = self.table.insert(Connection::new(
+            Direction::Inbound,
+            address,
+            State::Connecting,
+            now,
+            open_by,
+        ));
         self.arm(id, open_by);
         id
     }
@@ -404,7 +468,9 @@ impl Network {
     /// The transport of a connection stands. Whether it was expected.
     pub(super) fn open(&mut self, id: ConnectionId, proven: Option<PeerId>) -> bool {
         let open_by = self.now.time + self.limits.opening_timeout();
-        let Some(connection) = self.table.get_mut(id) else { return false };
+        let Some(connection) = self.table.get_mut(id) else {
+            return false;
+        };
         if !matches!(connection.state, State::Connecting) {
             return false;
         }
@@ -419,10 +485,13 @@ impl Network {
 
     /// The gate knows who is there.
     pub(crate) fn admit(&mut self, id: ConnectionId, info: PeerInfo, first: Option<Frame>) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if matches!(connection.state, State::Opening) {
             connection.state = State::Admitted;
-            self.deliveries.push_back(Delivery::Admitted(id, Box::new(info), first));
+            self.deliveries
+                .push_back(Delivery::Admitted(id, Box::new(info), first));
         }
     }
 
@@ -436,7 +505,10 @@ impl Network {
             (Direction::Inbound, Some(ip), Some(port)) => Address::socket(SocketAddr::new(ip, port)),
             _ => connection.address.clone().unpinned(),
         };
-        Identity::Claimed { address, name: info.name.clone() }
+        Identity::Claimed {
+            address,
+            name: info.name.clone(),
+        }
     }
 
     /// Whether a peer that was let in has a session already, and which of the two is kept.
@@ -455,16 +527,30 @@ impl Network {
             // A peer that proves to be the same one lost the old connection and we have not
             // noticed. One that only claims it may be anybody behind the same address.
             let comes_again = connection.direction == Direction::Inbound && identity.proven().is_some();
-            return if comes_again { Rivalry::Replaces(rival_id) } else { Rivalry::Loses };
+            return if comes_again {
+                Rivalry::Replaces(rival_id)
+            } else {
+                Rivalry::Loses
+            };
         }
         let local_name = self.local_id.to_string();
-        let dialer = if local_name.as_str() < name { Direction::Outbound } else { Direction::Inbound };
-        if connection.direction == dialer { Rivalry::Replaces(rival_id) } else { Rivalry::Loses }
+        let dialer = if local_name.as_str() < name {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
+        if connection.direction == dialer {
+            Rivalry::Replaces(rival_id)
+        } else {
+            Rivalry::Loses
+        }
     }
 
     /// Makes a connection a session.
     pub(super) fn establish(&mut self, id: ConnectionId, identity: Identity, info: PeerInfo) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         connection.understands_errors |= info.announcement.is_some();
         let peer = Peer {
             identity,
@@ -481,20 +567,27 @@ impl Network {
 
     /// Ends a connection by our decision.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
-        let Some(mut connection) = self.table.remove(id) else { return };
+        let Some(mut connection) = self.table.remove(id) else {
+            return;
+        };
         let mut last_words = Transmit::new();
         if connection.can_send() {
             connection.queues.transmit_critical(&mut last_words);
             if connection.understands_errors
                 && reason.is_ours()
-                && let Ok(frame) = Frame::encode(&wire::Error { text: &reason.to_error_text() })
+                && let Ok(frame) = Frame::encode(&wire::Error {
+                    text: &reason.to_error_text(),
+                })
             {
                 last_words.push_copied(frame.bytes());
             }
         }
         self.statistics.bytes_sent += last_words.len() as u64;
         if !matches!(connection.state, State::Requested) {
-            self.actions.push_back(Action::Close { connection: id, last_words });
+            self.actions.push_back(Action::Close {
+                connection: id,
+                last_words,
+            });
         }
         self.after_removal(id, *connection, reason, None);
     }
@@ -529,34 +622,56 @@ impl Network {
         self.timers.cancel(id);
         for (request, answer) in connection.requests.drain() {
             let error = RequestError::Closed;
-            self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
+            self.deliveries.push_back(Delivery::RequestFailed {
+                connection: id,
+                request,
+                answer,
+                error,
+            });
         }
         let address = connection.address;
         let gate_knows = matches!(connection.state, State::Opening | State::Admitted);
         if let State::Established(peer) = connection.state {
             self.sessions.remove(&SessionKey::of(&peer.identity));
-            self.deliveries.push_back(Delivery::Closed { connection: id, peer, reason });
+            self.deliveries.push_back(Delivery::Closed {
+                connection: id,
+                peer,
+                reason,
+            });
             return;
         }
         if gate_knows {
             let reason = reason.clone();
-            self.deliveries.push_back(Delivery::OpeningClosed { connection: id, reason });
+            self.deliveries.push_back(Delivery::OpeningClosed {
+                connection: id,
+                reason,
+            });
         }
         if connection.direction == Direction::Outbound {
             let error = dial_error.unwrap_or(DialError::Closed(reason));
-            self.deliveries.push_back(Delivery::DialFailed { connection: id, address, error });
+            self.deliveries.push_back(Delivery::DialFailed {
+                connection: id,
+                address,
+                error,
+            });
         }
     }
 
     // Signals.
 
     pub(crate) fn report(&mut self, id: ConnectionId, offence: Offence) {
-        let Some(connection) = self.table.get(id) else { return };
+        let Some(connection) = self.table.get(id) else {
+            return;
+        };
         let identity = match connection.peer() {
             Some(peer) => peer.identity.clone(),
             None => Self::identify(connection, &PeerInfo::default()),
         };
-        self.signal(Signal::Offence { connection: id, identity, offence });
+        self.signal(Signal::Offence {
+            connection: id,
+            identity,
+            offence,
+        });
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {
@@ -586,7 +701,9 @@ impl Network {
     pub(super) fn on_timer(&mut self, id: ConnectionId) {
         let now = self.now.time;
         let write_timeout = self.limits.write_timeout();
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if !connection.is_established() && connection.open_by <= now {
             return match (connection.direction, &connection.state) {
                 (Direction::Outbound, State::Requested | State::Connecting) => self.abort_dial(id),
@@ -599,10 +716,18 @@ impl Network {
         }
         for (request, answer) in connection.requests.give_up_due(now) {
             let error = RequestError::Timeout;
-            self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
+            self.deliveries.push_back(Delivery::RequestFailed {
+                connection: id,
+                request,
+                answer,
+                error,
+            });
         }
         let open_by = (!connection.is_established()).then_some(connection.open_by);
-        let next = [stalled_at, connection.requests.deadline(), open_by].into_iter().flatten().min();
+        let next = [stalled_at, connection.requests.deadline(), open_by]
+            .into_iter()
+            .flatten()
+            .min();
         if let Some(at) = next {
             debug_assert!(at > now, "a deadline moves forward when it fires");
             self.arm(id, at);
@@ -610,7 +735,10 @@ impl Network {
     }
 
     fn abort_dial(&mut self, id: ConnectionId) {
-        self.actions.push_back(Action::Close { connection: id, last_words: Transmit::new() });
+        self.actions.push_back(Action::Close {
+            connection: id,
+            last_words: Transmit::new(),
+        });
         self.dial_failed(id, DialError::Timeout);
     }
 }
@@ -618,12 +746,16 @@ impl Network {
 /// Whether a connection already goes, or is about to go, where a dial would lead.
 fn leads_to(connection: &Connection, address: &Address) -> bool {
     if let Some(pinned) = address.peer_id() {
-        let known = connection.peer().and_then(|peer| peer.identity.proven()).or(connection.address.peer_id());
+        let known = connection
+            .peer()
+            .and_then(|peer| peer.identity.proven())
+            .or(connection.address.peer_id());
         if known == Some(pinned) {
             return true;
         }
     }
-    let dialled = connection.direction == Direction::Outbound && connection.address.endpoint() == address.endpoint();
+    let dialled =
+        connection.direction == Direction::Outbound && connection.address.endpoint() == address.endpoint();
     let listens_there = match connection.peer().map(|peer| &peer.identity) {
         Some(Identity::Claimed { address: claimed, .. }) => claimed.endpoint() == address.endpoint(),
         _ => false,

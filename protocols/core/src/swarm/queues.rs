@@ -183,7 +183,12 @@ impl SendQueues {
     }
 
     /// Queues a frame, or says that there is no room and remembers that somebody waits for it.
-    pub(super) fn send(&mut self, frame: Outgoing<'_>, priority: Priority, limits: &Limits) -> Result<(), Full> {
+    pub(super) fn send(
+        &mut self,
+        frame: Outgoing<'_>,
+        priority: Priority,
+        limits: &Limits,
+    ) -> Result<(), Full> {
         let limit = limits.queue(priority);
         if !self.has_room(frame.len(), priority, limit) {
             self.queue_mut(priority).refused = true;
@@ -224,7 +229,9 @@ impl SendQueues {
     pub(super) fn transmit(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
         while out.len() < max_bytes {
             let Some(priority) = self.next_level() else { break };
-            let Some(len) = self.queue_mut(priority).pop(Some(out)) else { break };
+            let Some(len) = self.queue_mut(priority).pop(Some(out)) else {
+                break;
+            };
             self.holds_larger &= len <= limits.queue(priority).max_bytes;
             self.queue_mut(priority).passed_over = 0;
             for less_urgent in self.queues.iter_mut().skip(index(priority) + 1) {
@@ -242,7 +249,11 @@ impl SendQueues {
 
     /// The level whose turn it is: the most urgent, unless one below has waited too long.
     fn next_level(&self) -> Option<Priority> {
-        let waiting = || Priority::ALL.into_iter().filter(|priority| !self.queue(*priority).is_empty());
+        let waiting = || {
+            Priority::ALL
+                .into_iter()
+                .filter(|priority| !self.queue(*priority).is_empty())
+        };
         let starved = waiting().rfind(|priority| self.queue(*priority).passed_over >= MAX_PASSED_OVER);
         starved.or_else(|| waiting().next())
     }
@@ -253,8 +264,7 @@ impl SendQueues {
         Priority::ALL.into_iter().find(|priority| {
             let limit = limits.queue(*priority);
             let queue = self.queue_mut(*priority);
-            let half_free =
-                queue.bytes <= limit.max_bytes / 2 && queue.lens.len() <= limit.max_frames / 2;
+            let half_free = queue.bytes <= limit.max_bytes / 2 && queue.lens.len() <= limit.max_frames / 2;
             let writable = queue.refused && half_free;
             if writable {
                 queue.refused = false;

@@ -87,7 +87,12 @@ impl Requests {
     }
 
     pub(super) fn push(&mut self, id: RequestId, expect: Expect, deadline: Time) {
-        self.outstanding.push_back(Outstanding { id, expect, deadline, given_up: false });
+        self.outstanding.push_back(Outstanding {
+            id,
+            expect,
+            deadline,
+            given_up: false,
+        });
     }
 
     /// Finds the request that a frame answers, and forgets it.
@@ -109,12 +114,13 @@ impl Requests {
 
     /// Gives up the requests whose time is over; their ids and the types of their answers.
     pub(super) fn give_up_due(&mut self, now: Time) -> impl Iterator<Item = (RequestId, MessageType)> {
-        self.outstanding.iter_mut().filter(move |request| !request.given_up && request.deadline <= now).map(
-            |request| {
+        self.outstanding
+            .iter_mut()
+            .filter(move |request| !request.given_up && request.deadline <= now)
+            .map(|request| {
                 request.given_up = true;
                 (request.id, request.expect.answer)
-            },
-        )
+            })
     }
 
     /// Forgets all requests; those that were still waited for.
@@ -127,6 +133,10 @@ impl Requests {
 
     /// When the next request is given up.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.outstanding.iter().filter(|request| !request.given_up).map(|request| request.deadline).min()
+        self.outstanding
+            .iter()
+            .filter(|request| !request.given_up)
+            .map(|request| request.deadline)
+            .min()
     }
 }

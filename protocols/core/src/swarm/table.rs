@@ -50,7 +50,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(direction: Direction, address: Address, state: State, now: Time, open_by: Time) -> Self {
+    pub(super) fn new(
+        direction: Direction,
+        address: Address,
+        state: State,
+        now: Time,
+        open_by: Time,
+    ) -> Self {
         Self {
             direction,
             address,
@@ -80,7 +86,10 @@ impl Connection {
 
     /// Frames can be sent: to the gate while it is opening, to all once it is established.
     pub(super) const fn can_send(&self) -> bool {
-        matches!(self.state, State::Opening | State::Admitted | State::Established(_))
+        matches!(
+            self.state,
+            State::Opening | State::Admitted | State::Established(_)
+        )
     }
 }
 
@@ -105,7 +114,10 @@ impl Table {
     pub(super) fn insert(&mut self, connection: Connection) -> ConnectionId {
         *self.counter(&connection) += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, connection: None });
+            self.slots.push(Slot {
+                generation: 0,
+                connection: None,
+            });
             (self.slots.len() - 1) as u32
         });
         let mut generation = 0;
@@ -118,7 +130,10 @@ impl Table {
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
-        let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
+        let slot = self
+            .slots
+            .get_mut(id.slot())
+            .filter(|slot| slot.generation == id.generation())?;
         let connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.slot() as u32);
@@ -127,12 +142,18 @@ impl Table {
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        let slot = self.slots.get(id.slot()).filter(|slot| slot.generation == id.generation())?;
+        let slot = self
+            .slots
+            .get(id.slot())
+            .filter(|slot| slot.generation == id.generation())?;
         slot.connection.as_deref()
     }
 
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
+        let slot = self
+            .slots
+            .get_mut(id.slot())
+            .filter(|slot| slot.generation == id.generation())?;
         slot.connection.as_deref_mut()
     }
 

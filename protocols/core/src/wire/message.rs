@@ -97,10 +97,21 @@ impl TypeRule {
 impl TypeRule {
     /// What holds if both rules hold for one type.
     pub(super) const fn join(self, other: Self) -> Self {
-        let max_payload =
-            if self.max_payload > other.max_payload { self.max_payload } else { other.max_payload };
-        let object_id = if self.object_id.is_some() { self.object_id } else { other.object_id };
-        Self { max_payload, object_id, ..self }
+        let max_payload = if self.max_payload > other.max_payload {
+            self.max_payload
+        } else {
+            other.max_payload
+        };
+        let object_id = if self.object_id.is_some() {
+            self.object_id
+        } else {
+            other.object_id
+        };
+        Self {
+            max_payload,
+            object_id,
+            ..self
+        }
     }
 }
 
@@ -128,35 +139,46 @@ impl<'a> MessageSet<'a> for Nothing {
 ///
 /// ```
 /// use spacetime_core::message_set;
-/// use spacetime_core::wire::{Ping, Pong};
+/// use spacetime_core::wire::{Block, GetBlock, Ping, Pong};
 ///
 /// message_set! {
 ///     /// What a ping behaviour receives.
-///     #[derive(Debug)]
-///     pub enum Inbound<'a> {
+///     pub enum Signs {
 ///         /// A question.
 ///         Ping(Ping),
 ///         /// An answer.
 ///         Pong(Pong),
 ///     }
 /// }
+///
+/// message_set! {
+///     /// With a lifetime, if one of the messages borrows from the frame.
+///     pub enum Blocks<'a> {
+///         /// A question.
+///         GetBlock(GetBlock),
+///         /// An answer.
+///         Block(Block<'a>),
+///     }
+/// }
 /// ```
 #[macro_export]
 macro_rules! message_set {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident<$lt:lifetime> { $($body:tt)* }) => {
+        $crate::message_set!(@define [$(#[$meta])* $vis] $name [<$lt>] $lt { $($body)* });
+    };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($body:tt)* }) => {
+        $crate::message_set!(@define [$(#[$meta])* $vis] $name [] 'a { $($body)* });
+    };
     (
-        $(#[$meta:meta])*
-        $vis:vis enum $name:ident<$lt:lifetime> {
+        @define [$($head:tt)*] $name:ident [$($generics:tt)*] $lt:lifetime {
             $($(#[$variant_meta:meta])* $variant:ident($message:ty)),* $(,)?
         }
     ) => {
-        $(#[$meta])*
-        $vis enum $name<$lt> {
+        $($head)* enum $name $($generics)* {
             $($(#[$variant_meta])* $variant($message),)*
-            #[doc(hidden)]
-            __Lifetime(::core::convert::Infallible, ::core::marker::PhantomData<&$lt ()>),
         }
 
-        impl<$lt> $crate::wire::MessageSet<$lt> for $name<$lt> {
+        impl<$lt> $crate::wire::MessageSet<$lt> for $name $($generics)* {
             const TYPES: &'static [$crate::wire::TypeRule] =
                 &[$($crate::wire::TypeRule::of::<$message>()),*];
 
