@@ -103,7 +103,7 @@ impl Input<'_> {
             Self::Answer { frame, .. } => behaviour.takes(frame.message_type(), Role::Answer),
             Self::RequestFailed { answer, .. } => behaviour.takes(*answer, Role::Answer),
             Self::Opened { .. } | Self::OpeningFrame { .. } | Self::OpeningClosed { .. } => {
-                B::CLAIMS.has_gate()
+                const { B::CLAIMS.has_gate() }
             }
             Self::Deadline => behaviour.deadline().is_some_and(|at| at <= now),
             Self::Established { .. }

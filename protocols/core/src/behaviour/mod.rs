@@ -69,7 +69,7 @@ pub trait NetworkBehaviour {
     /// Whether it receives frames of a type in a role.
     #[inline]
     fn takes(&self, message_type: MessageType, role: Role) -> bool {
-        Self::CLAIMS.takes(message_type, role)
+        const { &Self::CLAIMS }.takes(message_type, role)
     }
 
     /// Whether a connection may come to be. Asked of the whole tree before anything changes, at
