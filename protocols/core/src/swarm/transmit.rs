@@ -44,6 +44,11 @@ impl Transmit {
         self.len() == 0
     }
 
+    /// Whether a large frame is among them, which may be as large as a frame can be.
+    pub fn holds_large(&self) -> bool {
+        !self.shared.is_empty()
+    }
+
     pub(super) fn push_copied(&mut self, bytes: &[u8]) {
         self.copied.extend_from_slice(bytes);
     }

@@ -1,0 +1,87 @@
+//! How bytes get from one node to another: memory, TCP, and what you add.
+//!
+//! A transport turns an [`Address`] into an ordered stream of bytes, in both directions, and may
+//! prove who is on the other end. All of them pass one conformance suite
+//! (`tests/transports.rs`), which a new one joins with a few lines.
+
+mod memory;
+mod tcp;
+
+use std::fmt;
+use std::io;
+
+use futures::future::BoxFuture;
+use spacetime_core::{Address, Endpoint, PeerId};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use memory::{MemoryNetwork, MemoryTransport};
+pub use tcp::TcpTransport;
+
+/// Dials and listens on one kind of address.
+pub trait Transport: Send + Sync + 'static {
+    /// Whether it understands this kind of address.
+    fn supports(&self, endpoint: &Endpoint) -> bool;
+
+    /// Connects to an address. Dropping the future gives the attempt up.
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Connected>>;
+
+    /// Starts to listen on an address.
+    fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
+}
+
+/// Takes connections on one address, until it is dropped.
+pub trait Listener: Send {
+    /// Where it listens; if a port was left to the system, the one it chose.
+    fn local_address(&self) -> Address;
+
+    /// The next connection. An error is about one connection or about a shortage; calling again is
+    /// right. Dropping the future loses no connection.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>>;
+}
+
+/// A peer that connected. Nothing was read from it and nothing was computed for it yet.
+pub struct Incoming {
+    /// Where it comes from.
+    pub remote: Address,
+    /// Finishes the connection: what costs cryptography happens here, after admission.
+    pub upgrade: BoxFuture<'static, io::Result<Connected>>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that stands.
+pub struct Connected {
+    /// The bytes.
+    pub stream: Box<dyn Stream>,
+    /// Who is on the other end, if the transport has proven it.
+    pub peer_id: Option<PeerId>,
+}
+
+impl Connected {
+    /// A connection whose other end is unproven.
+    pub fn unproven(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
+            peer_id: None,
+        }
+    }
+}
+
+impl fmt::Debug for Connected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connected")
+            .field("peer_id", &self.peer_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An ordered stream of bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

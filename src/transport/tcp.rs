@@ -1,0 +1,100 @@
+//! Plain TCP.
+
+use std::io;
+use std::net::SocketAddr;
+
+use futures::FutureExt as _;
+use futures::future::{self, BoxFuture};
+use spacetime_core::{Address, Endpoint};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+use super::{Connected, Incoming, Listener, Transport};
+
+/// A name may stand for many addresses; this many are tried.
+const MAX_RESOLVED_ADDRESSES: usize = 8;
+
+/// TCP without encryption: addresses are `ip:port` and `name:port`.
+///
+/// Small frames are not held back to be sent together (`TCP_NODELAY`): the Swarm does that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpTransport;
+
+impl TcpTransport {
+    /// The transport.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Transport for TcpTransport {
+    fn supports(&self, endpoint: &Endpoint) -> bool {
+        matches!(endpoint, Endpoint::Socket(_) | Endpoint::Name(..))
+    }
+
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Connected>> {
+        let endpoint = address.endpoint().clone();
+        async move {
+            let mut last_error = None;
+            for address in resolve(&endpoint).await? {
+                match TcpStream::connect(address).await {
+                    Ok(stream) => {
+                        stream.set_nodelay(true)?;
+                        return Ok(Connected::unproven(stream));
+                    }
+                    Err(error) => last_error = Some(error),
+                }
+            }
+            Err(last_error.unwrap_or_else(|| io::Error::other("the name has no address")))
+        }
+        .boxed()
+    }
+
+    fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let endpoint = address.endpoint().clone();
+        async move {
+            let addresses = resolve(&endpoint).await?;
+            let listener = TcpListener::bind(&addresses[..]).await?;
+            let local_address = Address::socket(listener.local_addr()?);
+            Ok(Box::new(Tcp {
+                listener,
+                local_address,
+            }) as Box<dyn Listener>)
+        }
+        .boxed()
+    }
+}
+
+async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+    match endpoint {
+        Endpoint::Socket(address) => Ok(vec![*address]),
+        Endpoint::Name(host, port) => {
+            let addresses = lookup_host((&**host, *port)).await?;
+            Ok(addresses.take(MAX_RESOLVED_ADDRESSES).collect())
+        }
+        _ => Err(io::Error::new(io::ErrorKind::Unsupported, "not a TCP address")),
+    }
+}
+
+struct Tcp {
+    listener: TcpListener,
+    local_address: Address,
+}
+
+impl Listener for Tcp {
+    fn local_address(&self) -> Address {
+        self.local_address.clone()
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+        async {
+            let (stream, remote) = self.listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let upgrade = future::ready(Ok(Connected::unproven(stream))).boxed();
+            Ok(Incoming {
+                remote: Address::socket(remote),
+                upgrade,
+            })
+        }
+        .boxed()
+    }
+}
