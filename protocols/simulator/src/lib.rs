@@ -45,7 +45,7 @@ mod link;
 mod node;
 mod puppet;
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,12 +70,15 @@ pub const UNIX_START: i64 = 1_800_000_000;
 /// Bytes that a node takes over to write at once, as the real driver does.
 const TRANSMIT_BYTES: usize = 64 * 1024;
 
+/// How long an application takes to carry out an effect.
+const EFFECT_TIME: Duration = Duration::from_millis(1);
+
 /// A simulated network of nodes that all run the same tree.
 pub struct Simulation<B: NetworkBehaviour> {
     now: Time,
     rng: Rng,
     config: LinkConfig,
-    queue: BinaryHeap<Reverse<(Time, u64, Scheduled)>>,
+    queue: BinaryHeap<Reverse<Entry<B::Command>>>,
     scheduled: u64,
     nodes: Vec<Node<B>>,
     puppets: Vec<Puppet>,
@@ -91,9 +94,36 @@ enum Place {
     Puppet(usize),
 }
 
-/// Something that will happen.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Scheduled {
+/// Something that will happen, in the order of time and then of being scheduled.
+struct Entry<C> {
+    at: Time,
+    number: u64,
+    scheduled: Scheduled<C>,
+}
+
+impl<C> PartialEq for Entry<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<C> Eq for Entry<C> {}
+
+impl<C> PartialOrd for Entry<C> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<C> Ord for Entry<C> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// What will happen.
+#[derive(Debug)]
+enum Scheduled<C> {
     /// A node's deadline is over.
     Wake(usize),
     /// A dial arrives.
@@ -118,6 +148,8 @@ enum Scheduled {
     End { link: usize, side: usize },
     /// The sender hears that its bytes were read.
     Read { link: usize, side: usize, bytes: usize },
+    /// A node's application has carried something out.
+    Command { node: usize, command: C },
 }
 
 impl<B: NetworkBehaviour> Simulation<B> {
@@ -174,6 +206,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             peer_id,
             armed: None,
             reading_paused: false,
+            application: None,
         });
         self.drive(index);
         index
@@ -209,6 +242,12 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.audit
     }
 
+    /// What a node's application does with the events of the tree: the commands that it answers
+    /// with reach the tree a millisecond later.
+    pub fn set_application(&mut self, node: usize, application: impl FnMut(&B::Event) -> Vec<B::Command> + 'static) {
+        self.nodes[node].application = Some(Box::new(application));
+    }
+
     /// Does something with a node's tree.
     pub fn act<R>(&mut self, node: usize, f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R) -> R {
         let now = self.clock();
@@ -238,7 +277,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Runs until everything that happens in the next `duration` has happened.
     pub fn run_for(&mut self, duration: Duration) {
         let until = self.now + duration;
-        while self.queue.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
+        while self.queue.peek().is_some_and(|Reverse(next)| next.at <= until) {
             self.step();
         }
         self.now = until;
@@ -248,7 +287,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
         let until = self.now + limit;
         while !condition(self) {
-            if self.queue.peek().is_none_or(|Reverse((at, ..))| *at > until) {
+            if self.queue.peek().is_none_or(|Reverse(next)| next.at > until) {
                 return false;
             }
             self.step();
@@ -257,7 +296,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     fn step(&mut self) {
-        let Some(Reverse((at, number, scheduled))) = self.queue.pop() else {
+        let Some(Reverse(Entry { at, number, scheduled })) = self.queue.pop() else {
             return;
         };
         debug_assert!(at >= self.now, "time never goes back");
@@ -297,6 +336,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     self.drive(node);
                 }
             }
+            Scheduled::Command { node, command } => {
+                let now = self.clock();
+                self.nodes[node].swarm.handle_command(now, command);
+                self.drive(node);
+            }
         }
     }
 
@@ -311,9 +355,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.audit = Hash::of_parts(&[self.audit.as_bytes(), text.as_bytes()]);
     }
 
-    fn schedule(&mut self, at: Time, scheduled: Scheduled) {
+    fn schedule(&mut self, at: Time, scheduled: Scheduled<B::Command>) {
         self.scheduled += 1;
-        self.queue.push(Reverse((at, self.scheduled, scheduled)));
+        self.queue.push(Reverse(Entry { at, number: self.scheduled, scheduled }));
     }
 
     /// When something that leaves now arrives.
@@ -334,6 +378,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
             } else if let Some(event) = self.nodes[node].swarm.poll_event() {
                 self.note(&format!("{node} {event:?}"));
                 let now = self.now;
+                if let (Event::Behaviour(event), Some(application)) = (&event, &mut self.nodes[node].application) {
+                    for command in application(event) {
+                        self.schedule(now + EFFECT_TIME, Scheduled::Command { node, command });
+                    }
+                }
                 self.nodes[node].events.push((now, event));
             } else {
                 break;

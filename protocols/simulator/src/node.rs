@@ -42,4 +42,10 @@ pub(crate) struct Node<B: NetworkBehaviour> {
     pub(crate) armed: Option<Time>,
     /// It takes nothing from its sockets.
     pub(crate) reading_paused: bool,
+    pub(crate) application: Option<Application<B>>,
 }
+
+/// What a node does with the events of its tree, and what it tells the tree in turn.
+pub(crate) type Application<B> = Box<
+    dyn FnMut(&<B as NetworkBehaviour>::Event) -> Vec<<B as NetworkBehaviour>::Command>,
+>;

@@ -4,11 +4,13 @@
 //! [`ChainRules`] what it must know about them; the layouts here are the default.
 
 mod block;
+mod development;
 mod header;
 mod rules;
 mod transaction;
 
 pub use block::{Block, MIN_BLOCK_BYTES, Proof, block_hash};
+pub use development::{DevelopmentChain, development_genesis};
 pub use header::{BlockHeader, HEADER_BYTES, UNSIGNED_HEADER_BYTES};
 pub use rules::{ChainRules, HeaderInfo, InvalidObject, SpacetimeRules};
 pub use transaction::{TRANSACTION_BYTES, Transaction, UNSIGNED_TRANSACTION_BYTES, transaction_root};

@@ -1,0 +1,176 @@
+//! How much to download at a time, from how many.
+
+use core::fmt;
+use core::time::Duration;
+
+use spacetime_core::wire::MAX_HEADERS;
+
+/// The configuration of the synchronisation. Defaults marked "seed" are the reference node's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    max_peers: usize,
+    parallel_downloads: usize,
+    max_headers_per_request: usize,
+    max_retries: u32,
+    request_timeout: Duration,
+    max_in_flight_per_peer: usize,
+    max_window_blocks: usize,
+    max_window_bytes: usize,
+    poll_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_peers: 8,
+            parallel_downloads: 4,
+            max_headers_per_request: MAX_HEADERS,
+            max_retries: 3,
+            request_timeout: Duration::from_secs(30),
+            max_in_flight_per_peer: 16,
+            max_window_blocks: 1024,
+            max_window_bytes: 32 << 20,
+            poll_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Peers that are asked for anything, the first that came. 8 (seed).
+    #[must_use]
+    pub const fn with_max_peers(mut self, max_peers: usize) -> Self {
+        self.max_peers = max_peers;
+        self
+    }
+
+    /// Peers that blocks are asked from at the same time. 4 (seed).
+    #[must_use]
+    pub const fn with_parallel_downloads(mut self, parallel_downloads: usize) -> Self {
+        self.parallel_downloads = parallel_downloads;
+        self
+    }
+
+    /// Headers that are asked for at once. 2000 (seed), the most that a message holds.
+    #[must_use]
+    pub const fn with_max_headers_per_request(mut self, max_headers: usize) -> Self {
+        self.max_headers_per_request = max_headers;
+        self
+    }
+
+    /// Failures in a row after which a peer is not asked again for a long time. 3 (seed).
+    #[must_use]
+    pub const fn with_max_retries(mut self, max_retries: u32) -> Self {
+        self.max_retries = max_retries;
+        self
+    }
+
+    /// How long an answer may take. 30 s (seed).
+    #[must_use]
+    pub const fn with_request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Blocks that one peer is asked for at the same time. 16 (Bitcoin Core).
+    #[must_use]
+    pub const fn with_max_in_flight_per_peer(mut self, blocks: usize) -> Self {
+        self.max_in_flight_per_peer = blocks;
+        self
+    }
+
+    /// How far ahead of the last applied block blocks are asked for. 1024 (Bitcoin Core).
+    #[must_use]
+    pub const fn with_max_window_blocks(mut self, blocks: usize) -> Self {
+        self.max_window_blocks = blocks;
+        self
+    }
+
+    /// Bytes of blocks that may have arrived and wait to be applied. 32 MiB; one block more is
+    /// taken if nothing can go on without it.
+    #[must_use]
+    pub const fn with_max_window_bytes(mut self, bytes: usize) -> Self {
+        self.max_window_bytes = bytes;
+        self
+    }
+
+    /// How long after a peer had nothing newer it is asked again. 10 s.
+    #[must_use]
+    pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    pub(crate) const fn max_peers(&self) -> usize {
+        self.max_peers
+    }
+
+    pub(crate) const fn parallel_downloads(&self) -> usize {
+        self.parallel_downloads
+    }
+
+    pub(crate) const fn max_headers_per_request(&self) -> usize {
+        self.max_headers_per_request
+    }
+
+    pub(crate) const fn max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    pub(crate) const fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    pub(crate) const fn max_in_flight_per_peer(&self) -> usize {
+        self.max_in_flight_per_peer
+    }
+
+    pub(crate) const fn max_window_blocks(&self) -> usize {
+        self.max_window_blocks
+    }
+
+    pub(crate) const fn max_window_bytes(&self) -> usize {
+        self.max_window_bytes
+    }
+
+    pub(crate) const fn poll_interval(&self) -> Duration {
+        self.poll_interval
+    }
+
+    /// Whether a node can synchronise by this.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let numbers = [
+            (self.max_peers, 1000, "max_peers"),
+            (self.parallel_downloads, 1000, "parallel_downloads"),
+            (self.max_headers_per_request, MAX_HEADERS, "max_headers_per_request"),
+            (self.max_in_flight_per_peer, 64, "max_in_flight_per_peer"),
+            (self.max_window_blocks, 65_536, "max_window_blocks"),
+            (self.max_window_bytes, 1 << 32, "max_window_bytes"),
+        ];
+        for (value, max, name) in numbers {
+            if !(1..=max).contains(&value) {
+                return Err(InvalidConfig { name, max: max as u64 });
+            }
+        }
+        for (value, name) in [(self.request_timeout, "request_timeout"), (self.poll_interval, "poll_interval")] {
+            if value.is_zero() || value.as_secs() > 3600 {
+                return Err(InvalidConfig { name, max: 3600 });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which value makes no sense: it must be between 1 (or longer than nothing) and a maximum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvalidConfig {
+    name: &'static str,
+    max: u64,
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the synchronisation must be more than nothing and at most {}", self.name, self.max)
+    }
+}
+
+impl core::error::Error for InvalidConfig {}

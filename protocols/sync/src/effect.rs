@@ -1,0 +1,88 @@
+//! What sync wants done to the chain, and what it is told.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use spacetime_core::chain::{HeaderInfo, InvalidObject};
+use spacetime_core::wire::Frame;
+use spacetime_core::Hash;
+
+use super::progress::State;
+
+/// Something to be read from the store for a peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReadId(pub(crate) u64);
+
+/// What sync tells the node: effects to be carried out, off the network's path, and news.
+///
+/// Each read is answered with the [`Command`] of the same name, in any order; each `Apply` with
+/// `Applied`, or `Rejected` and then `Applied`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Read headers of the best chain.
+    ReadHeaders {
+        /// To be named in the answer.
+        read: ReadId,
+        /// The block after which they begin; from height 1 if it is zero. If it is not on the best
+        /// chain, there are none.
+        locator: Hash,
+        /// The block with which they end, if it comes before `max_headers` are reached.
+        stop: Option<Hash>,
+        /// How many at most.
+        max_headers: usize,
+    },
+    /// Read a block, of any chain.
+    ReadBlock {
+        /// To be named in the answer.
+        read: ReadId,
+        /// Its hash.
+        hash: Hash,
+    },
+    /// Verify these blocks and append them to the best chain, in order.
+    Apply {
+        /// Each follows the one before; the first one follows the tip.
+        blocks: Vec<Bytes>,
+    },
+    /// The synchronisation went over into another state.
+    StateChanged {
+        /// Which one.
+        state: State,
+    },
+}
+
+/// What the node tells sync.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Command {
+    /// The headers that were to be read, as the frame of a `Headers` message.
+    HeadersRead {
+        /// Which read.
+        read: ReadId,
+        /// The answer for the peer.
+        answer: Frame,
+    },
+    /// The block that was to be read, as the frame of a `Block` message.
+    BlockRead {
+        /// Which read.
+        read: ReadId,
+        /// The answer for the peer; none if the block is not there.
+        answer: Option<Frame>,
+    },
+    /// A block of the last `Apply` broke the rules. What stood before it is applied.
+    Rejected {
+        /// Which one.
+        hash: Hash,
+        /// Why.
+        error: InvalidObject,
+    },
+    /// The best chain ends here now, whether by an `Apply` or by something else. Ends an `Apply`.
+    Applied {
+        /// The last block.
+        tip: HeaderInfo,
+    },
+    /// Begin to download, or go on.
+    Start,
+    /// Stop downloading. What is being applied is finished; peers are served all the same.
+    Stop,
+}

@@ -1,0 +1,111 @@
+//! Serving.
+
+use spacetime_core::wire::{Block, Decode as _, GetBlock, GetHeaders, Headers, MessageType};
+use spacetime_core::{Hash, Offence};
+use spacetime_simulator::{PuppetId, Simulation};
+use spacetime_sync::{Config, State};
+
+use crate::chain::Chain;
+use crate::{Node, SECOND, add_node, offences, state};
+
+/// A node with `blocks` blocks, and a version-1 puppet that asks it.
+fn served(seed: u64, blocks: usize) -> (Simulation<Node>, Chain, PuppetId) {
+    let chain = Chain::generate(1, blocks);
+    let mut simulation = Simulation::new(seed);
+    let node = add_node(&mut simulation, &chain, Config::default());
+    let puppet = simulation.puppet_dial(node).unwrap();
+    simulation.puppet_introduce_version_1(puppet, "a version-1 node");
+    simulation.run_for(SECOND);
+    simulation.puppet_frames(puppet);
+    (simulation, chain, puppet)
+}
+
+fn headers(simulation: &mut Simulation<Node>, puppet: PuppetId, locator: Hash, stop: Option<Hash>, max: i32) -> usize {
+    simulation.puppet_send_message(puppet, &GetHeaders { locator, stop, max_headers: max });
+    simulation.run_for(SECOND * 10);
+    let mut frames = simulation.puppet_frames(puppet).into_iter();
+    let (_, payload) = frames.find(|(message_type, _)| *message_type == MessageType::HEADERS).unwrap();
+    Headers::decode(&payload).unwrap().len()
+}
+
+fn hash(chain: &Chain, height: usize) -> Hash {
+    spacetime_core::chain::block_hash(&chain.blocks()[height]).unwrap()
+}
+
+#[test]
+fn headers_follow_the_locator_up_to_the_stop() {
+    let (mut simulation, chain, puppet) = served(1, 2100);
+    for (locator, stop, max, expected) in [
+        (Hash::ZERO, None, 5, 5),
+        (Hash::ZERO, None, i32::MAX, 2000),
+        (hash(&chain, 0), None, 2000, 2000),
+        (hash(&chain, 2000), None, 2000, 100),
+        (hash(&chain, 2100), None, 2000, 0),
+        (hash(&chain, 10), Some(hash(&chain, 15)), 2000, 5),
+        (Hash([9; 32]), None, 2000, 0),
+    ] {
+        assert_eq!(headers(&mut simulation, puppet, locator, stop, max), expected, "{locator:?} {stop:?} {max}");
+    }
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_questions() {
+    let (mut simulation, chain, puppet) = served(2, 50);
+    for height in (1..=50).rev() {
+        simulation.puppet_send_message(puppet, &GetBlock { hash: hash(&chain, height) });
+    }
+    simulation.run_for(SECOND * 10);
+    let blocks: Vec<_> = simulation.puppet_frames(puppet).into_iter().map(|(_, payload)| payload).collect();
+    let expected: Vec<_> = chain.blocks().into_iter().skip(1).rev().collect();
+    assert_eq!(blocks, expected);
+    assert!(Block::decode(&blocks[0]).is_ok());
+}
+
+#[test]
+fn an_unknown_block_is_not_answered_and_holds_nothing_up() {
+    let (mut simulation, chain, puppet) = served(3, 5);
+    simulation.puppet_send_message(puppet, &GetBlock { hash: Hash([1; 32]) });
+    simulation.puppet_send_message(puppet, &GetBlock { hash: hash(&chain, 3) });
+    simulation.run_for(SECOND);
+    assert_eq!(simulation.puppet_frames(puppet).len(), 1);
+}
+
+#[test]
+fn a_version_1_node_that_waits_for_an_answer_is_sent_nothing_else() {
+    let (mut simulation, chain, puppet) = served(6, 200);
+    for height in 1..=200 {
+        simulation.puppet_send_message(puppet, &GetBlock { hash: hash(&chain, height) });
+        simulation.run_for(SECOND);
+        let (message_type, payload) = simulation.puppet_frames(puppet).remove(0);
+        assert_eq!((message_type, payload), (MessageType::BLOCK, chain.blocks()[height].clone()));
+    }
+    // It has been quiet for a while, and may know something newer.
+    simulation.run_for(SECOND * 20);
+    assert_eq!(simulation.puppet_frames(puppet)[0].0, MessageType::GET_HEADERS);
+}
+
+#[test]
+fn too_many_questions_at_a_time_are_charged_and_ignored() {
+    let (mut simulation, chain, puppet) = served(4, 5);
+    for _ in 0..1000 {
+        simulation.puppet_send_message(puppet, &GetBlock { hash: hash(&chain, 3) });
+    }
+    simulation.run_for(SECOND * 20);
+    assert!(offences(&simulation, 0).iter().any(|offence| matches!(offence, Offence::TooMuch(_))));
+    assert!(!simulation.puppet_is_closed(puppet));
+}
+
+#[test]
+fn serving_does_not_keep_a_node_from_its_own_download() {
+    let (full, empty) = (Chain::generate(1, 500), Chain::generate(1, 0));
+    let mut simulation = Simulation::new(5);
+    add_node(&mut simulation, &full, Config::default());
+    let node = add_node(&mut simulation, &empty, Config::default());
+    let greedy = simulation.puppet_dial(node).unwrap();
+    simulation.puppet_introduce_version_1(greedy, "greedy");
+    simulation.dial(node, 0).unwrap();
+    for _ in 0..2000 {
+        simulation.puppet_send_message(greedy, &GetHeaders { locator: Hash::ZERO, stop: None, max_headers: 2000 });
+    }
+    assert!(simulation.run_until(SECOND * 120, |it| state(it, node) == State::Synced || empty.len() == 501));
+}
