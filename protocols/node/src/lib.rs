@@ -1,0 +1,49 @@
+//! The production tree of `spacetime-network`: all behaviours of a full node in one.
+//!
+//! The tree is sans-IO as its members are, so the node that runs on the internet is the one that is
+//! simulated. What touches the chain comes out as [`spacetime_sync::Event`]s, to be carried out by
+//! whatever drives the node.
+
+#![no_std]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+extern crate alloc;
+
+mod config;
+mod status;
+
+pub use config::{Config, InvalidConfig};
+use spacetime_core::chain::{ChainRules, HeaderInfo};
+use spacetime_core::{NetworkBehaviour, Rng};
+use spacetime_handshake::Handshake;
+use spacetime_peers::Peers;
+use spacetime_ping::Ping;
+use spacetime_sync::Sync;
+pub use status::{PeerStatus, Status, SyncStatus, TipStatus};
+
+/// The behaviours of a full node.
+#[derive(NetworkBehaviour, Debug)]
+pub struct Node<R: ChainRules + 'static> {
+    /// Who is there, and whether it belongs to this chain.
+    pub handshake: Handshake,
+    /// Signs of life and round-trip times.
+    pub ping: Ping,
+    /// With whom to keep connections.
+    pub peers: Peers,
+    /// The chain.
+    pub sync: Sync<R>,
+}
+
+impl<R: ChainRules + 'static> Node<R> {
+    /// A node with this configuration, whose chain follows `rules` and ends at `tip`.
+    pub fn new(config: Config, rules: R, tip: HeaderInfo, rng: &Rng) -> Result<Self, InvalidConfig> {
+        let Config { handshake, ping, addresses, sync } = config;
+        let handshake = handshake.with_best_block(tip.height, tip.hash);
+        Ok(Self {
+            handshake: Handshake::new(handshake, rng)?,
+            ping: Ping::new(ping, rng)?,
+            peers: Peers::new(addresses, rng),
+            sync: Sync::new(sync, rules, tip, rng)?,
+        })
+    }
+}

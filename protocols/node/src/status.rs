@@ -1,0 +1,125 @@
+//! What a running node says of itself. One model for the status line, the progress bar, the JSON
+//! and whatever else shows it.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use spacetime_core::chain::ChainRules;
+use spacetime_core::{Address, ConnectionId, Context, Direction, Peer};
+use spacetime_sync::Progress;
+
+use super::Node;
+
+/// What a node says of itself. The JSON is a contract: fields are added and never renamed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of this contract.
+    pub version: u32,
+    /// Who it is, in hexadecimal digits.
+    pub peer_id: String,
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// The last block that is applied.
+    pub tip: TipStatus,
+    /// The height to be reached, as far as the peers tell the truth.
+    pub target: u64,
+    /// How the synchronisation is doing.
+    pub sync: SyncStatus,
+    /// The sessions.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// The last block of the chain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TipStatus {
+    /// Blocks before it.
+    pub height: u64,
+    /// Its hash, in hexadecimal digits.
+    pub hash: String,
+}
+
+/// How the synchronisation is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// The name of the state, as the reference has it.
+    pub state: String,
+    /// The height of the last header that links to the tip.
+    pub header_height: u64,
+    /// Blocks that were downloaded since the node started.
+    pub downloaded_blocks: u64,
+    /// Their bytes.
+    pub downloaded_bytes: u64,
+    /// Blocks that were applied since the node started.
+    pub applied_blocks: u64,
+    /// Blocks that were asked for and have not arrived.
+    pub in_flight: usize,
+}
+
+/// One session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// What the peer calls itself; its peer id if it is a node like this one.
+    pub peer_id: String,
+    /// Whether the transport has proven that.
+    pub proven: bool,
+    /// The address that was dialled, or that it came from.
+    pub address: String,
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Its software.
+    pub user_agent: String,
+    /// The smoothed round-trip time, in milliseconds; none before the first answer.
+    pub latency_ms: Option<u64>,
+    /// The height that it said it has; none if it said nothing.
+    pub height: Option<u64>,
+    /// 0 at first, less with each offence.
+    pub score: i32,
+}
+
+impl<R: ChainRules + 'static> Node<R> {
+    /// What the node says of itself.
+    pub fn status<E>(&self, cx: &Context<'_, E>, listen: &[Address]) -> Status {
+        let progress = self.sync.progress();
+        Status {
+            version: 1,
+            peer_id: cx.local_id().to_string(),
+            listen: listen.iter().map(Address::to_string).collect(),
+            tip: TipStatus { height: progress.height, hash: progress.tip.to_string() },
+            target: progress.target_height,
+            sync: progress.into(),
+            peers: cx.peers().map(|(connection, peer)| self.peer_status(connection, peer)).collect(),
+        }
+    }
+
+    fn peer_status(&self, connection: ConnectionId, peer: &Peer) -> PeerStatus {
+        let announced = peer.info.announcement.as_ref().and_then(|it| it.best_block);
+        let round_trip = self.ping.round_trip(connection);
+        PeerStatus {
+            peer_id: if peer.identity.proven().is_some() { peer.identity.name() } else { peer.info.name.to_string() },
+            proven: peer.identity.proven().is_some(),
+            address: peer.address.to_string(),
+            direction: match peer.direction {
+                Direction::Inbound => "inbound".into(),
+                Direction::Outbound => "outbound".into(),
+            },
+            user_agent: peer.info.user_agent.to_string(),
+            latency_ms: round_trip.map(|it| u64::try_from(it.smoothed.as_millis()).unwrap_or(u64::MAX)),
+            height: announced.map(|(height, _)| height),
+            score: self.peers.score(connection),
+        }
+    }
+}
+
+impl From<Progress> for SyncStatus {
+    fn from(progress: Progress) -> Self {
+        Self {
+            state: progress.state.name().into(),
+            header_height: progress.header_height,
+            downloaded_blocks: progress.downloaded_blocks,
+            downloaded_bytes: progress.downloaded_bytes,
+            applied_blocks: progress.applied_blocks,
+            in_flight: progress.in_flight,
+        }
+    }
+}
