@@ -47,6 +47,11 @@ impl<B: NetworkBehaviour + 'static> Handle<B> {
             .map_err(|_| SwarmGone)
     }
 
+    /// The same from a thread that may wait, outside of the runtime.
+    pub fn blocking_send(&self, command: B::Command) -> Result<(), SwarmGone> {
+        self.orders.blocking_send(Order::Command(command)).map_err(|_| SwarmGone)
+    }
+
     /// Does something with the tree, between two inputs, and returns what it returns.
     pub async fn act<R: Send + 'static>(
         &self,

@@ -56,6 +56,7 @@ mod config;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use core::convert::Infallible;
+use core::num::NonZeroU16;
 
 pub use config::{Config, InvalidConfig, Legacy};
 use spacetime_core::swarm::OpeningConnection;
@@ -112,6 +113,11 @@ impl Handshake {
             opening: ConnectionMap::new(),
             graces: Deadlines::new(),
         })
+    }
+
+    /// The port on which the node takes connections, where it is known only later.
+    pub fn set_listen_port(&mut self, port: Option<NonZeroU16>) {
+        self.config = self.config.clone().with_listen_port(port.map(NonZeroU16::get));
     }
 
     fn on_opened(&mut self, cx: &mut Context<'_, Infallible>, connection: ConnectionId) {

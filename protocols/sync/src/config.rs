@@ -93,7 +93,8 @@ impl Config {
         self
     }
 
-    /// How long after a peer had nothing newer it is asked again. 10 s.
+    /// How long after a peer had nothing newer it is asked again, once it has had nothing newer a
+    /// few times. 10 s.
     #[must_use]
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;

@@ -23,6 +23,10 @@ const MAX_WAITING_HEADERS: usize = 4000;
 /// How long a peer is not asked that failed too often in a row.
 const LONG_REST: Duration = Duration::from_secs(600);
 
+/// How long after a peer had nothing newer for the first time it is asked again; then twice as long
+/// each time, up to the configured interval.
+const FIRST_POLL_WAIT: Duration = Duration::from_secs(1);
+
 /// The size that blocks are expected to have before one has arrived.
 const FIRST_EXPECTED_BYTES: usize = 64 * 1024;
 
@@ -51,6 +55,8 @@ struct Peer {
     in_flight: usize,
     /// Failures in a row.
     failures: u32,
+    /// Answers in a row in which it had nothing newer.
+    empty_answers: u32,
     /// It had nothing newer, or failed; it is not asked for headers until its deadline is over.
     has_nothing_newer: bool,
     /// It failed; it is not asked for anything until its deadline is over.
@@ -140,6 +146,7 @@ impl<R: ChainRules> Downloader<R> {
             probed: None,
             in_flight: 0,
             failures: 0,
+            empty_answers: 0,
             has_nothing_newer: comes_to_ask,
             rests: false,
             is_version_1,
@@ -228,6 +235,7 @@ impl<R: ChainRules> Downloader<R> {
         if let Some(peer) = self.peers.get_mut(from) {
             if !headers.is_empty() {
                 peer.shown_height = height;
+                peer.empty_answers = 0;
             }
         }
         if headers.len() < max_headers {
@@ -264,7 +272,10 @@ impl<R: ChainRules> Downloader<R> {
     fn rest_from_headers(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(connection) {
             peer.has_nothing_newer = true;
-            let again = cx.now() + self.rng.jitter(self.config.poll_interval());
+            // Who has nothing newer may be synchronising itself: it is asked again soon at first.
+            let wait = FIRST_POLL_WAIT.saturating_mul(1 << peer.empty_answers.min(10));
+            peer.empty_answers = peer.empty_answers.saturating_add(1);
+            let again = cx.now() + self.rng.jitter(wait.min(self.config.poll_interval()));
             self.deadlines.set_earlier(connection, again);
         }
     }

@@ -297,10 +297,16 @@ fn an_announced_block_is_fetched_at_once() {
     let mut simulation = Simulation::new(13);
     let node = add_node(&mut simulation, &empty, Config::default().with_poll_interval(SECOND * 1000));
     let puppet = dialled_version_1(&mut simulation, node);
-    simulation.puppet_send_message(puppet, &Headers::new(&[]));
-    simulation.run_for(SECOND * 30);
-    assert_eq!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).len(), 1);
+    for _ in 0..200 {
+        for _ in frames(&mut simulation, puppet, MessageType::GET_HEADERS) {
+            simulation.puppet_send_message(puppet, &Headers::new(&[]));
+        }
+        simulation.run_for(SECOND);
+    }
     assert_eq!(state(&simulation, node), State::Synced);
+    // It is asked every few minutes now.
+    simulation.run_for(SECOND * 5);
+    assert!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).is_empty());
     simulation.puppet_send_message(puppet, &Block { bytes: &chain.blocks()[1] });
     simulation.run_for(SECOND);
     assert_eq!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).len(), 1);

@@ -1,0 +1,79 @@
+//! The commands of `spacetime`.
+
+mod chain;
+mod decode;
+mod devnet;
+mod logging;
+mod start;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::AppError;
+
+/// A node of the Spacetime network.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 75 data folder locked or port in use, 78 bad configuration.
+#[derive(Parser, Debug)]
+#[command(name = "spacetime", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    start: start::Arguments,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a node (the default)
+    Start(start::Arguments),
+    /// Say what the running node says of itself
+    Status(status::Arguments),
+    /// Make, show and check chains
+    #[command(subcommand)]
+    Chain(chain::Command),
+    /// Explain frames in hexadecimal digits, one per line
+    Decode(decode::Arguments),
+    /// Run a whole network in this process: one node has a chain, the others find and sync it
+    Devnet(devnet::Arguments),
+}
+
+/// Runs the command that the arguments of the process name.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Start(cli.start)) {
+        Command::Start(arguments) => start::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Chain(command) => chain::run(command),
+        Command::Decode(arguments) => decode::run(arguments),
+        Command::Devnet(arguments) => devnet::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            error.exit_code()
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "this is where a command says why it failed")]
+fn report(error: &AppError) {
+    eprintln!("spacetime: {error}");
+}
+
+/// A runtime for a command that talks to the network or to a node.
+fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| AppError::failed("cannot start the runtime", error))
+}
+
+/// Writes a line to standard output. Whoever reads it may have gone; then there is nobody to tell.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

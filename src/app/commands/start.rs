@@ -1,0 +1,184 @@
+//! `spacetime start`: run a node.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use spacetime_core::Address;
+use spacetime_handshake::Legacy;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::interval;
+
+use super::{logging, runtime, say};
+use crate::app::config::{DEFAULT_PORT, parse_address};
+use crate::app::full_node::NodeHandle;
+use crate::app::progress::Bar;
+use crate::app::{AppError, FileConfig, FullNode, Meter, Options, default_config_file, default_data_folder};
+
+/// How often the status line comes where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the bar moves.
+const BAR_INTERVAL: Duration = Duration::from_millis(500);
+
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Arguments {
+    /// The folder with the node's key and chain [default: $XDG_DATA_HOME/spacetime/NETWORK]
+    #[arg(long, env = "SPACETIME_DATADIR", value_name = "D")]
+    datadir: Option<PathBuf>,
+
+    /// Where to take connections; repeatable, port 8333 if none is given, 0 for any [default: 0.0.0.0:8333]
+    #[arg(long, env = "SPACETIME_LISTEN", value_delimiter = ',', value_name = "ADDR")]
+    listen: Option<Vec<String>>,
+
+    /// A node to keep a connection with; repeatable
+    #[arg(long, env = "SPACETIME_PEER", value_delimiter = ',', value_name = "ADDR")]
+    peer: Option<Vec<String>>,
+
+    /// The network [default: dev]
+    #[arg(long, env = "SPACETIME_NETWORK", value_name = "NAME")]
+    network: Option<String>,
+
+    /// Encryption; `off` is the only mode so far [default: off]
+    #[arg(long, env = "SPACETIME_TLS", value_name = "MODE")]
+    tls: Option<String>,
+
+    /// Version-1 nodes that never say Handshake: refuse or serve [default: refuse]
+    #[arg(long, env = "SPACETIME_LEGACY", value_name = "POLICY")]
+    legacy: Option<String>,
+
+    /// A configuration file [default: $XDG_CONFIG_HOME/spacetime/config.toml, if it is there]
+    #[arg(long, env = "SPACETIME_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// What to log, as in warn,spacetime_network=debug [default: info, warn under a progress bar]
+    #[arg(long, env = "SPACETIME_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// What is to be done, from flags over environment over file over defaults.
+struct Settings {
+    options: Options,
+    network: String,
+    log: Option<String>,
+}
+
+impl Arguments {
+    fn settings(self) -> Result<Settings, AppError> {
+        let file = match &self.config {
+            Some(path) => FileConfig::load(path)?,
+            None => default_config_file().map_or(Ok(FileConfig::default()), |path| FileConfig::load_if_there(&path))?,
+        };
+        let network = self.network.or(file.network.clone()).unwrap_or_else(|| "dev".into());
+        if network != "dev" {
+            return Err(AppError::Config(format!("there is no network {network:?}; the only one so far is dev")));
+        }
+        let tls = self.tls.or(file.tls.clone()).unwrap_or_else(|| "off".into());
+        if tls != "off" {
+            return Err(AppError::Config(format!("there is no TLS mode {tls:?}; the only one so far is off")));
+        }
+        let legacy = match self.legacy.or(file.legacy.clone()).as_deref() {
+            None | Some("refuse") => Legacy::Refuse,
+            Some("serve") => Legacy::Serve,
+            Some(other) => {
+                let text = format!("there is no policy {other:?} for version-1 nodes; there are refuse and serve");
+                return Err(AppError::Config(text));
+            }
+        };
+        let datadir = match self.datadir.or(file.datadir.clone()) {
+            Some(datadir) => datadir,
+            None => default_data_folder(&network)?,
+        };
+        let mut options = Options::new(datadir);
+        let listen = self.listen.or(file.listen.clone()).unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
+        options.listen = addresses(listen)?;
+        options.peers = addresses(self.peer.or(file.peers.clone()).unwrap_or_default())?;
+        options.legacy = legacy;
+        options.limits = file.limits();
+        options.sync = file.sync();
+        Ok(Settings { options, network, log: self.log.or(file.log) })
+    }
+}
+
+fn addresses(texts: Vec<String>) -> Result<Vec<Address>, AppError> {
+    texts.iter().filter(|text| !text.is_empty()).map(|text| parse_address(text)).collect()
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
+    let Settings { options, network, log } = arguments.settings()?;
+    let on_terminal = std::io::stderr().is_terminal();
+    logging::start(log.as_deref().unwrap_or(if on_terminal { "warn" } else { "info" }))?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let stop = stop_signals()?;
+        let node = FullNode::open(options).await?;
+        introduce(&node, &network);
+        let progress = tokio::spawn(show_progress(node.handle(), on_terminal));
+        let result = node.run(stop).await;
+        progress.abort();
+        // It is ended before the last line is written.
+        let _ = progress.await;
+        if result.is_ok() {
+            say("stopped");
+        }
+        result
+    });
+    // Whatever is left waits for a peer or a client that is gone.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn introduce(node: &FullNode, network: &str) {
+    say(format_args!("spacetime {} on the network {network}", env!("CARGO_PKG_VERSION")));
+    say(format_args!("peer id {}", node.peer_id()));
+    for address in node.listen_addresses() {
+        say(format_args!("listening on {address}"));
+    }
+    say(format_args!("data in {}", node.folder().path().display()));
+    say(format_args!("tip {} {}", node.tip().height, node.tip().hash));
+}
+
+/// Ready at the first SIGINT or SIGTERM. The second one ends the process at once.
+fn stop_signals() -> Result<impl Future<Output = ()>, AppError> {
+    let failed = |error| AppError::failed("cannot listen for signals", error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (first, ready) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        // The node has ended by itself if nobody listens.
+        let _ = first.send(());
+        next().await;
+        std::process::exit(1);
+    });
+    Ok(async {
+        let _ = ready.await;
+    })
+}
+
+/// Shows how the node gets on, until it ends.
+async fn show_progress(handle: NodeHandle, on_terminal: bool) {
+    let mut meter = Meter::new();
+    let bar = on_terminal.then(Bar::new);
+    let mut ticks = interval(if on_terminal { BAR_INTERVAL } else { LINE_INTERVAL });
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Some(status) = handle.status().await else { break };
+        meter.update(&status, Instant::now());
+        match &bar {
+            Some(bar) => bar.update(&status, &meter),
+            None => say(meter.line(&status)),
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+}

@@ -1,0 +1,24 @@
+//! The program around a node: folder, identity, configuration, chain worker, control socket,
+//! progress, and the commands of `spacetime`.
+//!
+//! Needs the feature `node`. [`FullNode`] is what the `start` command runs, for programs that
+//! embed a whole node; everything below it is usable alone.
+
+mod chain_worker;
+pub mod commands;
+mod config;
+mod control;
+mod error;
+mod folder;
+mod full_node;
+mod identity;
+mod progress;
+
+pub use chain_worker::{AcceptAll, ChainWorker, Verifier};
+pub use config::FileConfig;
+pub use control::{query_status, ControlSocket};
+pub use error::AppError;
+pub use folder::{DataFolder, default_config_file, default_data_folder};
+pub use full_node::{FullNode, FullNodeBehaviour, NodeHandle, Options};
+pub use identity::{Identity, IdentityError};
+pub use progress::Meter;

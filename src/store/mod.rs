@@ -1,0 +1,96 @@
+//! Where a node keeps its chain.
+//!
+//! The chain worker is the only one that writes; any thread may read meanwhile.
+
+mod memory;
+mod redb;
+
+use std::fmt;
+
+use spacetime_core::Hash;
+use spacetime_core::chain::HeaderInfo;
+
+pub use self::memory::MemoryStore;
+pub use self::redb::RedbStore;
+
+/// A block that was checked, and what its header says.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedBlock<'a> {
+    /// What the network layer knows of it.
+    pub info: HeaderInfo,
+    /// The bytes of its header.
+    pub header: &'a [u8],
+    /// All its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// The best chain, from genesis to the tip.
+pub trait ChainStore: Send + Sync {
+    /// The height of the last block.
+    fn height(&self) -> Result<u64, StoreError>;
+
+    /// The height of a block of the best chain.
+    fn height_of(&self, hash: Hash) -> Result<Option<u64>, StoreError>;
+
+    /// The headers of the best chain from a height on, up to `max_headers` of them.
+    fn headers(&self, from_height: u64, max_headers: usize) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// A block of the best chain.
+    fn block(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Appends blocks that follow the tip and each other, all of them or none. When it returns they
+    /// are on the disk.
+    fn append(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError>;
+}
+
+/// Why a store cannot do what it was asked for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk, or what stands on it.
+    Storage(Box<dyn std::error::Error + Send + Sync>),
+    /// The file is in use by another process.
+    Locked,
+    /// The file belongs to another chain, or was written by a newer version.
+    Foreign(String),
+    /// The blocks do not follow the tip: a bug of the caller.
+    Gap {
+        /// The height that the first block should have.
+        expected: u64,
+        /// The height that it has.
+        found: u64,
+    },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Storage(error) => write!(f, "the chain store failed: {error}"),
+            Self::Locked => f.write_str("the chain store is in use by another process"),
+            Self::Foreign(why) => write!(f, "the chain store cannot be used: {why}"),
+            Self::Gap { expected, found } => {
+                write!(f, "a block of height {found} cannot be stored where {expected} is next")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Storage(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `blocks` can stand behind a chain of this height.
+fn check_heights(height: Option<u64>, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
+    let first = height.map_or(0, |height| height + 1);
+    for (expected, block) in (first..).zip(blocks) {
+        if block.info.height != expected {
+            return Err(StoreError::Gap { expected, found: block.info.height });
+        }
+    }
+    Ok(())
+}
