@@ -149,8 +149,11 @@ mod tests {
         assert_eq!(FileConfig::parse(example).unwrap(), FileConfig::default());
         // With the entries uncommented it is what the defaults are.
         let is_entry = |line: &&str| line.starts_with("# ") && line.contains(" = ") || line.starts_with('[');
-        let entries: String =
-            example.lines().filter(is_entry).map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
+        let entries: String = example
+            .lines()
+            .filter(is_entry)
+            .map(|line| line.trim_start_matches("# ").to_owned() + "\n")
+            .collect();
         let config = FileConfig::parse(&entries).unwrap();
         let all = [
             config.network.is_some(),
@@ -173,7 +176,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        let error = FileConfig::parse("[limits]\nmax_conections = 3\n").unwrap_err().to_string();
-        assert!(error.contains("max_conections") && error.contains("line 2"), "{error}");
+        let error = FileConfig::parse("[limits]\nmax_conections = 3\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("max_conections") && error.contains("line 2"),
+            "{error}"
+        );
     }
 }

@@ -79,7 +79,9 @@ impl ControlSocket {
     {
         let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
         loop {
-            let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&clients).acquire_owned().await else {
+                return;
+            };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let status = status.clone();
@@ -108,16 +110,25 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn answer<F: Future<Output = Option<Status>>>(mut stream: UnixStream, status: impl Fn() -> F) -> io::Result<()> {
+async fn answer<F: Future<Output = Option<Status>>>(
+    mut stream: UnixStream,
+    status: impl Fn() -> F,
+) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
-    BufReader::new(read.take(MAX_QUESTION_BYTES)).read_line(&mut question).await?;
+    BufReader::new(read.take(MAX_QUESTION_BYTES))
+        .read_line(&mut question)
+        .await?;
     let answer = match serde_json::from_str(&question) {
         Ok(Question::Status) => match status().await {
             Some(status) => serde_json::to_vec(&status)?,
-            None => serde_json::to_vec(&Refusal { error: "the node is stopping".into() })?,
+            None => serde_json::to_vec(&Refusal {
+                error: "the node is stopping".into(),
+            })?,
         },
-        Err(error) => serde_json::to_vec(&Refusal { error: format!("cannot read the question: {error}") })?,
+        Err(error) => serde_json::to_vec(&Refusal {
+            error: format!("cannot read the question: {error}"),
+        })?,
     };
     write.write_all(&answer).await?;
     write.write_all(b"\n").await?;
@@ -138,7 +149,9 @@ pub async fn query_status(folder: &Path) -> io::Result<Status> {
         stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
         io::Result::Ok(answer)
     };
-    let answer = timeout(2 * CLIENT_TIMEOUT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let answer = timeout(2 * CLIENT_TIMEOUT, exchange)
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??;
     serde_json::from_slice(&answer).map_err(io::Error::other)
 }
 
@@ -151,5 +164,7 @@ fn with_short_path<T>(path: &Path, f: impl FnOnce(PathBuf) -> io::Result<T>) -> 
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let folder = File::open(folder)?;
-    f(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
+    f(Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join(name))
 }

@@ -20,7 +20,11 @@ impl DataFolder {
     /// Opens a folder, or makes it, readable by nobody else.
     pub fn open(path: &Path) -> Result<Self, AppError> {
         let doing = || format!("cannot make the data folder {}", path.display());
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| AppError::failed(doing(), error))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| AppError::failed(doing(), error))?;
         let path = fs::canonicalize(path).map_err(|error| AppError::failed(doing(), error))?;
         let lock = File::create(path.join("LOCK"))
             .map_err(|error| AppError::failed(format!("cannot write in {}", path.display()), error))?;
@@ -65,5 +69,11 @@ pub fn default_data_folder(network: &str) -> Result<PathBuf, AppError> {
 /// The configuration file that is read if there is one and nothing else is said: in the XDG config
 /// folder.
 pub fn default_config_file() -> Option<PathBuf> {
-    Some(strategy().ok()?.config_dir().join("spacetime").join("config.toml"))
+    Some(
+        strategy()
+            .ok()?
+            .config_dir()
+            .join("spacetime")
+            .join("config.toml"),
+    )
 }

@@ -12,11 +12,11 @@ use spacetime_handshake::Legacy;
 use spacetime_node::{Config as NodeConfig, Node, NodeEvent, Status};
 use tokio::task::AbortHandle;
 
+use super::AppError;
 use super::chain_worker::{self, AcceptAll, ChainWorker};
 use super::control::ControlSocket;
 use super::folder::DataFolder;
 use super::identity::Identity;
-use super::AppError;
 use crate::store::{CheckedBlock, RedbStore};
 use crate::swarm::{Config as SwarmConfig, Handle, Swarm};
 use crate::transport::TcpTransport;
@@ -71,7 +71,8 @@ pub struct FullNode {
 
 /// The rules of the development network.
 pub(super) fn development_rules() -> Result<SpacetimeRules, AppError> {
-    SpacetimeRules::new(&development_genesis()).map_err(|error| AppError::failed("the genesis block is broken", error))
+    SpacetimeRules::new(&development_genesis())
+        .map_err(|error| AppError::failed("the genesis block is broken", error))
 }
 
 /// Opens the chain in a data folder, or makes it with the genesis block in it.
@@ -80,7 +81,10 @@ pub(super) fn open_store(folder: &DataFolder, rules: &SpacetimeRules) -> Result<
     let failed = |error| AppError::failed("the genesis block is broken", error);
     let info = rules.check_block(bytes).map_err(failed)?;
     let header = rules.header_of(bytes).map_err(failed)?;
-    Ok(RedbStore::open(&folder.chain_file(), CheckedBlock { info, header, bytes })?)
+    Ok(RedbStore::open(
+        &folder.chain_file(),
+        CheckedBlock { info, header, bytes },
+    )?)
 }
 
 impl FullNode {
@@ -99,25 +103,42 @@ impl FullNode {
             .with_handshake(spacetime_handshake::Config::new(chain_id).with_legacy(options.legacy))
             .with_addresses(options.peers)
             .with_sync(options.sync);
-        let rng = crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
-        let node = Node::new(config, rules.clone(), tip, &rng).map_err(|error| AppError::Config(error.to_string()))?;
-        let config =
-            SwarmConfig::new(identity.peer_id()).with_transport(TcpTransport::new()).with_limits(options.limits);
+        let rng =
+            crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
+        let node = Node::new(config, rules.clone(), tip, &rng)
+            .map_err(|error| AppError::Config(error.to_string()))?;
+        let config = SwarmConfig::new(identity.peer_id())
+            .with_transport(TcpTransport::new())
+            .with_limits(options.limits);
         let mut swarm = Swarm::new(node, config).map_err(|error| AppError::Config(error.to_string()))?;
 
         let mut listen = Vec::new();
         for address in options.listen {
-            let actual = swarm.listen(address.clone()).await.map_err(|error| listen_error(&address, error))?;
+            let actual = swarm
+                .listen(address.clone())
+                .await
+                .map_err(|error| listen_error(&address, error))?;
             listen.push(actual);
         }
-        let port = listen.iter().find_map(Address::socket_addr).and_then(|socket| NonZeroU16::new(socket.port()));
+        let port = listen
+            .iter()
+            .find_map(Address::socket_addr)
+            .and_then(|socket| NonZeroU16::new(socket.port()));
         swarm.act(|node, _| node.handshake.set_listen_port(port));
 
         let worker = ChainWorker::spawn(store, rules, AcceptAll, &swarm.handle())
             .map_err(|error| AppError::failed("cannot start the chain threads", error))?;
         let control = ControlSocket::bind(folder.path())
             .map_err(|error| AppError::failed("cannot open the control socket", error))?;
-        Ok(Self { control, swarm, worker, listen, peer_id: identity.peer_id(), tip, folder })
+        Ok(Self {
+            control,
+            swarm,
+            worker,
+            listen,
+            peer_id: identity.peer_id(),
+            tip,
+            folder,
+        })
     }
 
     /// Who it is.
@@ -142,13 +163,22 @@ impl FullNode {
 
     /// A way to talk to it while it runs.
     pub fn handle(&self) -> NodeHandle {
-        NodeHandle { handle: self.swarm.handle(), listen: Arc::from(self.listen.clone()) }
+        NodeHandle {
+            handle: self.swarm.handle(),
+            listen: Arc::from(self.listen.clone()),
+        }
     }
 
     /// Runs until `stop` is ready, then ends in order: peers are told, the chain is on the disk.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let handle = self.handle();
-        let Self { control, mut swarm, mut worker, folder, .. } = self;
+        let Self {
+            control,
+            mut swarm,
+            mut worker,
+            folder,
+            ..
+        } = self;
         let control = AbortOnDrop(
             tokio::spawn(control.serve(move || {
                 let handle = handle.clone();
@@ -204,6 +234,9 @@ impl NodeHandle {
     /// What the node says of itself; none if it has ended.
     pub async fn status(&self) -> Option<Status> {
         let listen = Arc::clone(&self.listen);
-        self.handle.act(move |node, cx| node.status(cx, &listen)).await.ok()
+        self.handle
+            .act(move |node, cx| node.status(cx, &listen))
+            .await
+            .ok()
     }
 }

@@ -16,7 +16,7 @@ mod progress;
 
 pub use chain_worker::{AcceptAll, ChainWorker, Verifier};
 pub use config::FileConfig;
-pub use control::{query_status, ControlSocket};
+pub use control::{ControlSocket, query_status};
 pub use error::AppError;
 pub use folder::{DataFolder, default_config_file, default_data_folder};
 pub use full_node::{FullNode, FullNodeBehaviour, NodeHandle, Options};

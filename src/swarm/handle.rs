@@ -49,7 +49,9 @@ impl<B: NetworkBehaviour + 'static> Handle<B> {
 
     /// The same from a thread that may wait, outside of the runtime.
     pub fn blocking_send(&self, command: B::Command) -> Result<(), SwarmGone> {
-        self.orders.blocking_send(Order::Command(command)).map_err(|_| SwarmGone)
+        self.orders
+            .blocking_send(Order::Command(command))
+            .map_err(|_| SwarmGone)
     }
 
     /// Does something with the tree, between two inputs, and returns what it returns.

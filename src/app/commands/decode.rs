@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 use spacetime_core::wire::{
-    AnyMessage, Announcement, FrameReader, FrameRules, MAX_PAYLOAD, MessageType, Priority, ReadStep, TypeRule,
+    Announcement, AnyMessage, FrameReader, FrameRules, MAX_PAYLOAD, MessageType, Priority, ReadStep, TypeRule,
 };
 
 use crate::app::AppError;
@@ -20,7 +20,9 @@ pub(super) struct Arguments {
 
 fn parse_type(text: &str) -> Result<MessageType, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    u8::from_str_radix(digits, 16).map(MessageType::from_byte).map_err(|_| "not two hexadecimal digits".into())
+    u8::from_str_radix(digits, 16)
+        .map(MessageType::from_byte)
+        .map_err(|_| "not two hexadecimal digits".into())
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
@@ -53,18 +55,25 @@ fn explain_frame(bytes: &[u8]) -> Result<Value, String> {
         priority: Priority::Normal,
         object_id: None,
     };
-    let rules = MessageType::VERSION_1.iter().fold(FrameRules::new(), |rules, it| rules.with(rule(*it)));
+    let rules = MessageType::VERSION_1
+        .iter()
+        .fold(FrameRules::new(), |rules, it| rules.with(rule(*it)));
     let mut reader = FrameReader::new(Arc::new(rules), MAX_PAYLOAD);
     reader.push(bytes);
     match reader.poll_frames().map_err(|error| error.to_string())? {
         ReadStep::Frames(mut batch) => {
             let frame = batch.next().ok_or("there is no frame")?;
             if frame.len() < bytes.len() {
-                return Err(format!("{} bytes follow after the end of the frame", bytes.len() - frame.len()));
+                return Err(format!(
+                    "{} bytes follow after the end of the frame",
+                    bytes.len() - frame.len()
+                ));
             }
             explain(frame.message_type(), frame.payload())
         }
-        ReadStep::NeedBytes | ReadStep::Blocked if bytes.is_empty() => Err("the line is empty, a frame has 5 bytes".into()),
+        ReadStep::NeedBytes | ReadStep::Blocked if bytes.is_empty() => {
+            Err("the line is empty, a frame has 5 bytes".into())
+        }
         ReadStep::NeedBytes | ReadStep::Blocked => {
             reader.finish().map_err(|error| error.to_string())?;
             Err("there is no frame".into())
@@ -157,6 +166,13 @@ fn unhex(digits: &[u8]) -> Result<Vec<u8>, String> {
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value)).map_or('?', |digit| char::from(*digit));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let digit = |value: u8| {
+        DIGITS
+            .get(usize::from(value))
+            .map_or('?', |digit| char::from(*digit))
+    };
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }

@@ -68,21 +68,30 @@ impl Arguments {
     fn settings(self) -> Result<Settings, AppError> {
         let file = match &self.config {
             Some(path) => FileConfig::load(path)?,
-            None => default_config_file().map_or(Ok(FileConfig::default()), |path| FileConfig::load_if_there(&path))?,
+            None => default_config_file()
+                .map_or(Ok(FileConfig::default()), |path| FileConfig::load_if_there(&path))?,
         };
-        let network = self.network.or(file.network.clone()).unwrap_or_else(|| "dev".into());
+        let network = self
+            .network
+            .or(file.network.clone())
+            .unwrap_or_else(|| "dev".into());
         if network != "dev" {
-            return Err(AppError::Config(format!("there is no network {network:?}; the only one so far is dev")));
+            return Err(AppError::Config(format!(
+                "there is no network {network:?}; the only one so far is dev"
+            )));
         }
         let tls = self.tls.or(file.tls.clone()).unwrap_or_else(|| "off".into());
         if tls != "off" {
-            return Err(AppError::Config(format!("there is no TLS mode {tls:?}; the only one so far is off")));
+            return Err(AppError::Config(format!(
+                "there is no TLS mode {tls:?}; the only one so far is off"
+            )));
         }
         let legacy = match self.legacy.or(file.legacy.clone()).as_deref() {
             None | Some("refuse") => Legacy::Refuse,
             Some("serve") => Legacy::Serve,
             Some(other) => {
-                let text = format!("there is no policy {other:?} for version-1 nodes; there are refuse and serve");
+                let text =
+                    format!("there is no policy {other:?} for version-1 nodes; there are refuse and serve");
                 return Err(AppError::Config(text));
             }
         };
@@ -91,24 +100,42 @@ impl Arguments {
             None => default_data_folder(&network)?,
         };
         let mut options = Options::new(datadir);
-        let listen = self.listen.or(file.listen.clone()).unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
+        let listen = self
+            .listen
+            .or(file.listen.clone())
+            .unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
         options.listen = addresses(listen)?;
         options.peers = addresses(self.peer.or(file.peers.clone()).unwrap_or_default())?;
         options.legacy = legacy;
         options.limits = file.limits();
         options.sync = file.sync();
-        Ok(Settings { options, network, log: self.log.or(file.log) })
+        Ok(Settings {
+            options,
+            network,
+            log: self.log.or(file.log),
+        })
     }
 }
 
 fn addresses(texts: Vec<String>) -> Result<Vec<Address>, AppError> {
-    texts.iter().filter(|text| !text.is_empty()).map(|text| parse_address(text)).collect()
+    texts
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| parse_address(text))
+        .collect()
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
-    let Settings { options, network, log } = arguments.settings()?;
+    let Settings {
+        options,
+        network,
+        log,
+    } = arguments.settings()?;
     let on_terminal = std::io::stderr().is_terminal();
-    logging::start(log.as_deref().unwrap_or(if on_terminal { "warn" } else { "info" }))?;
+    logging::start(
+        log.as_deref()
+            .unwrap_or(if on_terminal { "warn" } else { "info" }),
+    )?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let stop = stop_signals()?;
@@ -130,7 +157,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
 }
 
 fn introduce(node: &FullNode, network: &str) {
-    say(format_args!("spacetime {} on the network {network}", env!("CARGO_PKG_VERSION")));
+    say(format_args!(
+        "spacetime {} on the network {network}",
+        env!("CARGO_PKG_VERSION")
+    ));
     say(format_args!("peer id {}", node.peer_id()));
     for address in node.listen_addresses() {
         say(format_args!("listening on {address}"));
@@ -171,7 +201,9 @@ async fn show_progress(handle: NodeHandle, on_terminal: bool) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let Some(status) = handle.status().await else { break };
+        let Some(status) = handle.status().await else {
+            break;
+        };
         meter.update(&status, Instant::now());
         match &bar {
             Some(bar) => bar.update(&status, &meter),
