@@ -13,15 +13,18 @@
 //! it writes `enum NodeEvent { Handshake(..), Ping(..) }`, `enum NodeCommand { .. }`, and an
 //! implementation that passes each input on to the fields it is for, in the order of the fields.
 //! Two fields that claim the same message type in the same role, or two gates, fail the build at
-//! the second field.
+//! the second field; where the tree is generic, once it is used with types that do.
 //!
 //! The code it writes names the crate that holds the trait: `spacetime_core`, or whatever
 //! `#[behaviour(crate = path)]` on the struct says.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Type, parse_macro_input, parse_quote};
+use syn::{
+    Data, DeriveInput, Error, Fields, Generics, Ident, Path, Type, Visibility, parse_macro_input, parse_quote,
+};
 
 /// Makes a tree of the struct's fields, with paths into `spacetime_core`.
 #[proc_macro_derive(NetworkBehaviour, attributes(behaviour))]
@@ -48,6 +51,23 @@ struct Member<'a> {
     variant: Ident,
 }
 
+impl Member<'_> {
+    /// `<Type as NetworkBehaviour>::item`. Errors about it stand at the type; lints know that it was
+    /// not written there.
+    fn item(&self, support: &TokenStream, item: &str) -> TokenStream {
+        let ty = self.ty;
+        let span = ty.span().resolved_at(Span::call_site());
+        let item = Ident::new(item, span);
+        quote_spanned!(span=> <#ty as #support::NetworkBehaviour>::#item)
+    }
+
+    /// What the type claims, by reference.
+    fn claims(&self, support: &TokenStream) -> TokenStream {
+        let claims = self.item(support, "CLAIMS");
+        quote_spanned!(self.ty.span()=> &#claims)
+    }
+}
+
 fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error> {
     let crate_path = crate_path(input, default_crate)?;
     let support = quote!(#crate_path::derive_support);
@@ -69,68 +89,48 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
 
     let fields: Vec<_> = members.iter().map(|member| member.field).collect();
-    let types: Vec<_> = members.iter().map(|member| member.ty).collect();
     let variants: Vec<_> = members.iter().map(|member| &member.variant).collect();
-    let names: Vec<_> = variants.iter().map(|variant| variant.to_string()).collect();
+    let items = |name| -> Vec<_> { members.iter().map(|member| member.item(&support, name)).collect() };
+    let (events, commands, deadline) = (items("Event"), items("Command"), items("deadline"));
+    let (claims_of, takes, admit) = (items("claims"), items("takes"), items("admit"));
+    let (on_input, on_command) = (items("on_input"), items("on_command"));
+    let claims = members.iter().map(|member| member.claims(&support));
     let event_doc = format!("What the behaviours of [`{name}`] tell the application.");
+    let event_enum = wrapper_enum(&event_doc, vis, &event, &generics, &members, &events);
     let command_doc = format!("What the application tells the behaviours of [`{name}`].");
-    let variant_docs: Vec<_> = fields
-        .iter()
-        .map(|field| format!("Of the field `{field}`."))
-        .collect();
-    let checks = generics
+    let command_enum = wrapper_enum(&command_doc, vis, &command, &generics, &members, &commands);
+    let checks = conflict_checks(&members, &support);
+    // What a generic tree claims is known where it is used: there `claims` fails the build.
+    let check_now = generics
         .params
         .is_empty()
-        .then(|| conflict_checks(&members, &support));
+        .then(|| quote!(const _: #support::Claims = <#name as #support::NetworkBehaviour>::CLAIMS;));
 
     Ok(quote! {
-        #[doc = #event_doc]
-        #vis enum #event #impl_generics #where_clause {
-            #(#[doc = #variant_docs] #variants(<#types as #support::NetworkBehaviour>::Event),)*
-        }
-
-        #[doc = #command_doc]
-        #vis enum #command #impl_generics #where_clause {
-            #(#[doc = #variant_docs] #variants(<#types as #support::NetworkBehaviour>::Command),)*
-        }
-
-        #[automatically_derived]
-        impl #impl_generics ::core::fmt::Debug for #event #type_generics #where_clause {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                match self {
-                    #(Self::#variants(event) => f.debug_tuple(#names).field(event).finish(),)*
-                }
-            }
-        }
-
-        #[automatically_derived]
-        impl #impl_generics ::core::fmt::Debug for #command #type_generics #where_clause {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                match self {
-                    #(Self::#variants(command) => f.debug_tuple(#names).field(command).finish(),)*
-                }
-            }
-        }
+        #event_enum
+        #command_enum
 
         #[automatically_derived]
         impl #impl_generics #support::NetworkBehaviour for #name #type_generics #where_clause {
-            const CLAIMS: #support::Claims =
-                #support::Claims::NONE #(.and(&<#types as #support::NetworkBehaviour>::CLAIMS))*;
+            const CLAIMS: #support::Claims = {
+                #checks
+                #support::Claims::NONE #(.and(#claims))*
+            };
             type Event = #event #type_generics;
             type Command = #command #type_generics;
 
             fn claims(&self) -> #support::Claims {
-                #support::Claims::NONE #(.and(&#support::NetworkBehaviour::claims(&self.#fields)))*
+                const { &Self::CLAIMS };
+                #support::Claims::NONE #(.and(&#claims_of(&self.#fields)))*
             }
 
             #[inline]
-            fn takes(&self, message_type: #support::MessageType, role: #support::Role) -> bool {
-                #(#support::NetworkBehaviour::takes(&self.#fields, message_type, role))||*
+            fn takes(&self, message_type: #support::MessageType, role: #support::Role) -> ::core::primitive::bool {
+                #(#takes(&self.#fields, message_type, role))||*
             }
 
             fn admit(&self, candidate: &#support::Candidate<'_>) -> #support::Verdict {
-                #support::Verdict::Accept
-                    #(.and_then(|| #support::NetworkBehaviour::admit(&self.#fields, candidate)))*
+                #support::Verdict::Accept #(.and_then(|| #admit(&self.#fields, candidate)))*
             }
 
             fn on_input(
@@ -138,10 +138,10 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
                 cx: &mut #support::Context<'_, Self::Event>,
                 input: &#support::Input<'_>,
             ) -> ::core::result::Result<(), #support::Violation> {
-                let now = cx.now();
-                #(if input.is_for(&self.#fields, now) {
-                    cx.with_child(#event::#variants, |cx| {
-                        #support::NetworkBehaviour::on_input(&mut self.#fields, cx, input)
+                let now = #support::Context::now(cx);
+                #(if #support::Input::is_for(input, &self.#fields, now) {
+                    #support::Context::with_child(cx, #event::#variants, |cx| {
+                        #on_input(&mut self.#fields, cx, input)
                     })?;
                 })*
                 ::core::result::Result::Ok(())
@@ -149,30 +149,70 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
 
             fn on_command(&mut self, cx: &mut #support::Context<'_, Self::Event>, command: Self::Command) {
                 match command {
-                    #(#command::#variants(command) => cx.with_child(#event::#variants, |cx| {
-                        #support::NetworkBehaviour::on_command(&mut self.#fields, cx, command);
+                    #(#command::#variants(command) => #support::Context::with_child(cx, #event::#variants, |cx| {
+                        #on_command(&mut self.#fields, cx, command);
                     }),)*
                 }
             }
 
             fn deadline(&self) -> ::core::option::Option<#support::Time> {
-                [#(#support::NetworkBehaviour::deadline(&self.#fields)),*].into_iter().flatten().min()
+                let deadlines = [#(#deadline(&self.#fields)),*];
+                ::core::iter::Iterator::min(::core::iter::Iterator::flatten(
+                    ::core::iter::IntoIterator::into_iter(deadlines),
+                ))
             }
         }
 
-        #checks
+        #check_now
     })
 }
 
-/// For each two fields a constant that cannot be computed if their claims collide, with the span of
-/// the second one, so that the error stands there.
+/// An enum with a variant for each member, and its `Debug`.
+fn wrapper_enum(
+    doc: &str,
+    vis: &Visibility,
+    name: &Ident,
+    generics: &Generics,
+    members: &[Member<'_>],
+    types: &[TokenStream],
+) -> TokenStream {
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let variants: Vec<_> = members.iter().map(|member| &member.variant).collect();
+    let names = variants.iter().map(|variant| variant.to_string());
+    let docs = members
+        .iter()
+        .map(|member| format!("Of the field `{}`.", member.field));
+    quote! {
+        #[doc = #doc]
+        #vis enum #name #generics #where_clause {
+            #(#[doc = #docs] #variants(#types),)*
+        }
+
+        #[automatically_derived]
+        impl #impl_generics ::core::fmt::Debug for #name #type_generics #where_clause {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                match self {
+                    #(Self::#variants(inner) => ::core::fmt::DebugTuple::finish(::core::fmt::DebugTuple::field(
+                        &mut ::core::fmt::Formatter::debug_tuple(f, #names),
+                        inner,
+                    )),)*
+                }
+            }
+        }
+    }
+}
+
+/// Compares the claims of each two fields. The error stands at the second one and names both.
 fn conflict_checks(members: &[Member<'_>], support: &TokenStream) -> TokenStream {
     let mut checks = TokenStream::new();
-    for (index, Member { ty, .. }) in members.iter().enumerate() {
-        for Member { ty: before, .. } in &members[..index] {
-            checks.extend(quote_spanned! {ty.span()=>
-                const _: #support::Claims = <#before as #support::NetworkBehaviour>::CLAIMS
-                    .and(&<#ty as #support::NetworkBehaviour>::CLAIMS);
+    for (index, member) in members.iter().enumerate() {
+        for before in &members[..index] {
+            let (claims, claims_before) = (member.claims(support), before.claims(support));
+            let fields = format!("`{}` and `{}`", before.field, member.field);
+            let same_type = format!("{fields} claim the same message type in the same role");
+            let two_gates = format!("{fields} are gates, and a tree has at most one");
+            checks.extend(quote_spanned! {member.ty.span()=>
+                <#support::Claims>::check_beside(#claims, #claims_before, #same_type, #two_gates);
             });
         }
     }
@@ -210,18 +250,30 @@ fn members(input: &DeriveInput) -> Result<Vec<Member<'_>>, Error> {
             "the fields need names: events and commands are named after them",
         ));
     };
-    let members: Vec<_> = fields
-        .named
-        .iter()
-        .filter_map(|field| {
-            let ident = field.ident.as_ref()?;
-            Some(Member {
-                field: ident,
-                ty: &field.ty,
-                variant: camel_case(ident),
-            })
-        })
-        .collect();
+    let mut members: Vec<Member<'_>> = Vec::with_capacity(fields.named.len());
+    for field in &fields.named {
+        if let Some(attribute) = field.attrs.iter().find(|it| it.path().is_ident("behaviour")) {
+            return Err(Error::new_spanned(attribute, "fields have no options"));
+        }
+        let Some(ident) = &field.ident else {
+            continue;
+        };
+        let variant = camel_case(ident)?;
+        if let Some(before) = members.iter().find(|member| member.variant == variant) {
+            let before = before.field;
+            return Err(Error::new_spanned(
+                ident,
+                format!(
+                    "events and commands of this field and of `{before}` would both be named `{variant}`"
+                ),
+            ));
+        }
+        members.push(Member {
+            field: ident,
+            ty: &field.ty,
+            variant,
+        });
+    }
     if members.is_empty() {
         return Err(Error::new_spanned(
             &input.ident,
@@ -232,13 +284,10 @@ fn members(input: &DeriveInput) -> Result<Vec<Member<'_>>, Error> {
 }
 
 /// `peer_exchange` becomes `PeerExchange`.
-fn camel_case(field: &Ident) -> Ident {
-    let name = field.to_string();
-    let words = name
-        .trim_start_matches("r#")
+fn camel_case(field: &Ident) -> Result<Ident, Error> {
+    let name = field.unraw().to_string();
+    let name: String = name
         .split('_')
-        .filter(|word| !word.is_empty());
-    let name: String = words
         .map(|word| {
             let mut letters = word.chars();
             letters
@@ -249,5 +298,14 @@ fn camel_case(field: &Ident) -> Ident {
                 .collect::<String>()
         })
         .collect();
-    Ident::new(&name, field.span())
+    match syn::parse_str::<Ident>(&name) {
+        Ok(mut variant) => {
+            variant.set_span(field.span());
+            Ok(variant)
+        }
+        Err(_) => Err(Error::new_spanned(
+            field,
+            format!("events and commands are named after the field, and `{name}` is no name"),
+        )),
+    }
 }

@@ -16,6 +16,7 @@ pub use config::{Config, InvalidConfig};
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::{NetworkBehaviour, Rng};
 use spacetime_handshake::Handshake;
+use spacetime_peer_exchange::PeerExchange;
 use spacetime_peers::Peers;
 use spacetime_ping::Ping;
 use spacetime_sync::Sync;
@@ -30,6 +31,8 @@ pub struct Node<R: ChainRules + 'static> {
     pub ping: Ping,
     /// With whom to keep connections.
     pub peers: Peers,
+    /// Telling peers about other peers.
+    pub peer_exchange: PeerExchange,
     /// The chain.
     pub sync: Sync<R>,
 }
@@ -43,6 +46,7 @@ impl<R: ChainRules + 'static> Node<R> {
             handshake: Handshake::new(handshake, rng)?,
             ping: Ping::new(ping, rng)?,
             peers: Peers::new(addresses, rng),
+            peer_exchange: PeerExchange::new(),
             sync: Sync::new(sync, rules, tip, rng)?,
         })
     }

@@ -41,10 +41,16 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// A puppet that waits for a node to dial the address that is returned.
     pub fn puppet_listen(&mut self) -> (PuppetId, Address) {
+        let address = puppet_address(self.puppets.len());
+        (self.puppet_listen_at(&address), address)
+    }
+
+    /// A puppet that waits for a node to dial this address.
+    pub fn puppet_listen_at(&mut self, address: &Address) -> PuppetId {
         let puppet = self.puppets.len();
         self.puppets.push(Puppet::default());
-        self.places.insert(puppet_address(puppet), Place::Puppet(puppet));
-        (PuppetId(puppet), puppet_address(puppet))
+        self.places.insert(address.clone(), Place::Puppet(puppet));
+        PuppetId(puppet)
     }
 
     /// Sends bytes. They arrive in pieces, as those of nodes do.

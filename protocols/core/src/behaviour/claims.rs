@@ -35,6 +35,7 @@ impl Claims {
 
     /// The same claims, and these types in this role.
     #[must_use]
+    #[track_caller]
     pub const fn with(mut self, role: Role, mut types: &[TypeRule]) -> Self {
         while let [rule, rest @ ..] = types {
             let taken = match role {
@@ -59,14 +60,14 @@ impl Claims {
 
     /// Both claims.
     #[must_use]
+    #[track_caller]
     pub const fn and(mut self, other: &Self) -> Self {
+        assert!(
+            !self.overlaps(other),
+            "two behaviours claim the same message type in the same role"
+        );
         let mut index = 0;
         while index < 256 {
-            assert!(
-                !(self.messages[index] && other.messages[index])
-                    && !(self.answers[index] && other.answers[index]),
-                "two behaviours claim the same message type in the same role"
-            );
             self.messages[index] |= other.messages[index];
             self.answers[index] |= other.answers[index];
             index += 1;
@@ -75,6 +76,31 @@ impl Claims {
         self.has_gate |= other.has_gate;
         self.rules = self.rules.merge(&other.rules);
         self
+    }
+
+    /// Panics with one of the messages if these claims and those of a member before cannot be in
+    /// one tree. The derive's way to say which members they are.
+    #[doc(hidden)]
+    #[track_caller]
+    pub const fn check_beside(&self, before: &Self, same_type: &str, two_gates: &str) {
+        if self.overlaps(before) {
+            panic!("{}", same_type);
+        }
+        if self.has_gate && before.has_gate {
+            panic!("{}", two_gates);
+        }
+    }
+
+    /// Whether both claim a type in the same role.
+    const fn overlaps(&self, other: &Self) -> bool {
+        let mut index = 0;
+        while index < 256 {
+            if self.messages[index] && other.messages[index] || self.answers[index] && other.answers[index] {
+                return true;
+            }
+            index += 1;
+        }
+        false
     }
 
     /// Whether a frame of this type is received in this role.

@@ -25,9 +25,11 @@ struct Wrapped<'a, E, W> {
     wrap: W,
 }
 
-impl<E, C, W: Fn(C) -> E> EventSink<C> for Wrapped<'_, E, W> {
+impl<E, C, O: Into<Option<E>>, W: FnMut(C) -> O> EventSink<C> for Wrapped<'_, E, W> {
     fn push(&mut self, event: C) {
-        self.parent.push((self.wrap)(event));
+        if let Some(event) = (self.wrap)(event).into() {
+            self.parent.push(event);
+        }
     }
 }
 
@@ -43,9 +45,14 @@ impl<'a, E> Context<'a, E> {
         Self { network, events }
     }
 
-    /// Runs `f` with the context of a child, whose events become `E` by `wrap`. The derive does
-    /// this; by hand it is for parents that do something of their own around a child.
-    pub fn with_child<C, R>(&mut self, wrap: fn(C) -> E, f: impl FnOnce(&mut Context<'_, C>) -> R) -> R {
+    /// Runs `f` with the context of a child, whose events become `E` by `wrap`, or end there if it
+    /// answers `None`. The derive does this; by hand it is for parents that do something of their
+    /// own around a child: what `wrap` notes, they can act upon once this returns.
+    pub fn with_child<C, O: Into<Option<E>>, R>(
+        &mut self,
+        wrap: impl FnMut(C) -> O,
+        f: impl FnOnce(&mut Context<'_, C>) -> R,
+    ) -> R {
         let mut sink = Wrapped {
             parent: &mut *self.events,
             wrap,
@@ -133,7 +140,8 @@ impl<'a, E> Context<'a, E> {
         self.network.close(connection, reason);
     }
 
-    /// Charges a peer with an offence. Whoever keeps scores hears of it.
+    /// Charges a peer with an offence. Whoever keeps scores hears of it. Where the connection is to
+    /// be closed for it, report first: of one that is gone nobody knows whose it was.
     pub fn report(&mut self, connection: ConnectionId, offence: Offence) {
         self.network.report(connection, offence);
     }

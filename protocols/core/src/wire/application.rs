@@ -43,13 +43,7 @@ pub trait ApplicationMessage: Serialize {
 
 impl<M: ApplicationMessage> Message for M {
     const TYPE: MessageType = MessageType::application(M::TYPE_BYTE);
-    const MAX_PAYLOAD: u32 = {
-        assert!(
-            M::MAX_BYTES <= MAX_PAYLOAD,
-            "a frame cannot carry a payload this large"
-        );
-        M::MAX_BYTES
-    };
+    const MAX_PAYLOAD: u32 = checked_payload(M::MAX_BYTES);
     const PRIORITY: Priority = M::PRIORITY;
 
     fn encoded_len(&self) -> usize {
@@ -74,6 +68,12 @@ impl<M: ApplicationMessage> Message for M {
         }
         checked
     }
+}
+
+#[track_caller]
+const fn checked_payload(max_bytes: u32) -> u32 {
+    assert!(max_bytes <= MAX_PAYLOAD, "a frame cannot carry a payload this large");
+    max_bytes
 }
 
 impl<'a, M: ApplicationMessage + Deserialize<'a>> Decode<'a> for M {

@@ -102,6 +102,7 @@ impl MessageType {
     /// # Panics
     ///
     /// If `byte` is not in `0x80..=0xEF`: in a `const`, the build fails.
+    #[track_caller]
     pub const fn application(byte: u8) -> Self {
         assert!(
             byte >= 0x80 && byte <= 0xEF,

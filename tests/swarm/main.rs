@@ -1,0 +1,6 @@
+//! The async Swarm over memory and TCP.
+
+mod determinism;
+mod life;
+mod pressure;
+mod tree;
