@@ -11,39 +11,25 @@ type Connection = Framed<TcpStream, LengthDelimitedCodec>;
 
 fn framed(stream: TcpStream) -> Connection {
     stream.set_nodelay(true).expect("an option that every system has");
-    LengthDelimitedCodec::builder()
-        .little_endian()
-        .max_frame_length(1 << 24)
-        .new_framed(stream)
+    LengthDelimitedCodec::builder().little_endian().max_frame_length(1 << 24).new_framed(stream)
 }
 
 async fn pair() -> (Connection, Connection) {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port on loopback");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
     let address = listener.local_addr().expect("a bound listener");
     let (dialed, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (
-        framed(dialed.expect("it listens")),
-        framed(accepted.expect("it was dialled").0),
-    )
+    (framed(dialed.expect("it listens")), framed(accepted.expect("it was dialled").0))
 }
 
 async fn flush(connection: &mut Connection) {
-    SinkExt::<Bytes>::flush(connection)
-        .await
-        .expect("the other end reads");
+    SinkExt::<Bytes>::flush(connection).await.expect("the other end reads");
 }
 
 pub(crate) async fn run(work: Work) {
     let (near, far) = pair().await;
     match work {
         Work::OneWay { bytes, count } => one_way(near, far, bytes, count).await,
-        Work::RoundTrips {
-            bytes,
-            in_flight,
-            count,
-        } => round_trips(near, far, bytes, in_flight, count).await,
+        Work::RoundTrips { bytes, in_flight, count } => round_trips(near, far, bytes, in_flight, count).await,
     }
 }
 
@@ -94,10 +80,7 @@ async fn round_trips(
             }
             flush(&mut near).await;
             loop {
-                near.next()
-                    .await
-                    .expect("the echo answers")
-                    .expect("whole frames");
+                near.next().await.expect("the echo answers").expect("whole frames");
                 answered += 1;
                 if near.read_buffer().len() < bytes {
                     break;

@@ -8,6 +8,8 @@
 //! Nothing is left out for the benchmark: handshake, ping, limits and statistics run, and each
 //! message reaches the application as an event.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
+
 mod bare;
 mod measure;
 mod whole;
@@ -27,46 +29,21 @@ enum Work {
     /// Messages in one direction, as fast as they are taken.
     OneWay { bytes: usize, count: usize },
     /// Questions and answers of the same size, so many under way at a time.
-    RoundTrips {
-        bytes: usize,
-        in_flight: usize,
-        count: usize,
-    },
+    RoundTrips { bytes: usize, in_flight: usize, count: usize },
 }
 
 impl Work {
     const ALL: [Self; 5] = [
-        Self::OneWay {
-            bytes: 256,
-            count: 2_000_000,
-        },
-        Self::OneWay {
-            bytes: 1024,
-            count: 1_000_000,
-        },
-        Self::OneWay {
-            bytes: 1 << 20,
-            count: 4_000,
-        },
-        Self::RoundTrips {
-            bytes: 256,
-            in_flight: 1,
-            count: 60_000,
-        },
-        Self::RoundTrips {
-            bytes: 256,
-            in_flight: 100,
-            count: 1_000_000,
-        },
+        Self::OneWay { bytes: 256, count: 2_000_000 },
+        Self::OneWay { bytes: 1024, count: 1_000_000 },
+        Self::OneWay { bytes: 1 << 20, count: 4_000 },
+        Self::RoundTrips { bytes: 256, in_flight: 1, count: 60_000 },
+        Self::RoundTrips { bytes: 256, in_flight: 100, count: 1_000_000 },
     ];
 
     fn name(self) -> String {
         let size = |bytes| {
-            if bytes >= 1 << 20 {
-                format!("{} MiB", bytes >> 20)
-            } else {
-                format!("{bytes} B")
-            }
+            if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{bytes} B") }
         };
         match self {
             Self::OneWay { bytes, .. } => format!("one-way {}", size(bytes)),
@@ -85,19 +62,10 @@ impl Work {
     /// A tenth of the work, to warm up.
     const fn shortened(self) -> Self {
         match self {
-            Self::OneWay { bytes, count } => Self::OneWay {
-                bytes,
-                count: count / 10,
-            },
-            Self::RoundTrips {
-                bytes,
-                in_flight,
-                count,
-            } => Self::RoundTrips {
-                bytes,
-                in_flight,
-                count: count / 10,
-            },
+            Self::OneWay { bytes, count } => Self::OneWay { bytes, count: count / 10 },
+            Self::RoundTrips { bytes, in_flight, count } => {
+                Self::RoundTrips { bytes, in_flight, count: count / 10 }
+            }
         }
     }
 }
@@ -127,10 +95,7 @@ fn main() {
                 } else {
                     measure::run(work, "whole stack", whole::run)
                 };
-                if best
-                    .as_ref()
-                    .is_none_or(|before| row.cpu_micros < before.cpu_micros)
-                {
+                if best.as_ref().is_none_or(|before| row.cpu_micros < before.cpu_micros) {
                     *best = Some(row);
                 }
             }

@@ -59,10 +59,7 @@ where
     F: Fn(Work) -> R,
     R: Future<Output = ()>,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(subject(work.shortened()));
     let allocations = Region::new(ALLOCATOR);
     let (cpu, wall) = (cpu_seconds(), Instant::now());

@@ -70,12 +70,7 @@ impl Worker {
             None => Vec::new(),
         };
         let frame = (payload.len() > 4096).then(|| Frame::encode(&Data(&payload)).expect("it fits"));
-        Self {
-            work,
-            payload,
-            frame,
-            sent: 0,
-        }
+        Self { work, payload, frame, sent: 0 }
     }
 
     fn send_more(&mut self, cx: &mut Context<'_, Frame>, to: ConnectionId) {
@@ -107,13 +102,8 @@ impl Worker {
             return;
         };
         if self.sent < count {
-            let expect = Expect {
-                answer: Answer::TYPE,
-                object_id: None,
-                timeout: Duration::from_secs(60),
-            };
-            cx.request(to, &Question(&self.payload), expect)
-                .expect("there is room for so many");
+            let expect = Expect { answer: Answer::TYPE, object_id: None, timeout: Duration::from_secs(60) };
+            cx.request(to, &Question(&self.payload), expect).expect("there is room for so many");
             self.sent += 1;
         }
     }
@@ -138,9 +128,9 @@ impl Protocol for Worker {
     ) -> Result<(), Violation> {
         match message {
             Arriving::Data(_) => cx.emit(frame.clone()),
-            Arriving::Question(question) => cx
-                .send(from, &Answer(question.0))
-                .expect("there is room for so many"),
+            Arriving::Question(question) => {
+                cx.send(from, &Answer(question.0)).expect("there is room for so many")
+            }
         }
         Ok(())
     }
@@ -186,19 +176,14 @@ fn node(number: u8, work: Option<Work>) -> Swarm<Node> {
 pub(crate) async fn run(work: Work) {
     let mut far = node(2, None);
     let mut near = node(1, Some(work));
-    let address = far
-        .listen("127.0.0.1:0".parse().expect("an address"))
-        .await
-        .expect("a port on loopback");
+    let address = far.listen("127.0.0.1:0".parse().expect("an address")).await.expect("a port on loopback");
     near.dial(address).expect("room for a connection");
     let (counter, other) = match work {
         Work::OneWay { .. } => (far, near),
         Work::RoundTrips { .. } => (near, far),
     };
     let other = tokio::spawn(until_closed(other));
-    tokio::spawn(count(counter, work.count()))
-        .await
-        .expect("all messages arrive");
+    tokio::spawn(count(counter, work.count())).await.expect("all messages arrive");
     other.await.expect("the other node ends");
 }
 
@@ -217,11 +202,7 @@ async fn count(mut swarm: Swarm<Node>, count: usize) {
 
 async fn until_closed(mut swarm: Swarm<Node>) {
     while let Some(event) = swarm.next().await {
-        if let Event::Closed {
-            reason: CloseReason::Remote(_) | CloseReason::EndOfStream,
-            ..
-        } = event
-        {
+        if let Event::Closed { reason: CloseReason::Remote(_) | CloseReason::EndOfStream, .. } = event {
             return;
         }
     }

@@ -48,16 +48,8 @@ pub struct ChainWorker {
 /// Something to be read.
 #[derive(Debug)]
 enum Read {
-    Headers {
-        read: ReadId,
-        locator: Hash,
-        stop: Option<Hash>,
-        max_headers: usize,
-    },
-    Block {
-        read: ReadId,
-        hash: Hash,
-    },
+    Headers { read: ReadId, locator: Hash, stop: Option<Hash>, max_headers: usize },
+    Block { read: ReadId, hash: Hash },
 }
 
 impl ChainWorker {
@@ -74,42 +66,24 @@ impl ChainWorker {
         let (apply, blocks) = mpsc::channel(1);
         let (reads, questions) = mpsc::channel(MAX_WAITING_READS);
         let (failed, failure) = mpsc::channel(2);
-        let writer = Writer {
-            store: Arc::clone(&store),
-            rules: rules.clone(),
-            verifier,
-        };
+        let writer = Writer { store: Arc::clone(&store), rules: rules.clone(), verifier };
         let reader = Reader { store, rules };
         let (writer_handle, writer_failed) = (handle.clone(), failed.clone());
-        let writer = thread::Builder::new()
-            .name("chain writer".into())
-            .spawn(move || {
-                let tell = |command| writer_handle.blocking_send(NodeCommand::Sync(command)).is_ok();
-                report(writer.run(blocks, tell), &writer_failed);
-            })?;
+        let writer = thread::Builder::new().name("chain writer".into()).spawn(move || {
+            let tell = |command| writer_handle.blocking_send(NodeCommand::Sync(command)).is_ok();
+            report(writer.run(blocks, tell), &writer_failed);
+        })?;
         let handle = handle.clone();
-        let reader = thread::Builder::new()
-            .name("chain reader".into())
-            .spawn(move || {
-                let tell = |command| handle.blocking_send(NodeCommand::Sync(command)).is_ok();
-                report(reader.run(questions, tell), &failed);
-            })?;
-        Ok(Self {
-            apply,
-            reads,
-            failure,
-            threads: vec![writer, reader],
-        })
+        let reader = thread::Builder::new().name("chain reader".into()).spawn(move || {
+            let tell = |command| handle.blocking_send(NodeCommand::Sync(command)).is_ok();
+            report(reader.run(questions, tell), &failed);
+        })?;
+        Ok(Self { apply, reads, failure, threads: vec![writer, reader] })
     }
 
     /// Finishes what was begun and waits for the threads. The Swarm must be gone.
     pub async fn finish(self) {
-        let Self {
-            apply,
-            reads,
-            threads,
-            ..
-        } = self;
+        let Self { apply, reads, threads, .. } = self;
         drop((apply, reads));
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join));
         if !matches!(joined.await, Ok(Ok(()))) {
@@ -122,22 +96,8 @@ impl ChainWorker {
         // A thread that is gone has said why in `failed`.
         match event {
             Event::Apply { blocks } => drop(self.apply.send(blocks).await),
-            Event::ReadHeaders {
-                read,
-                locator,
-                stop,
-                max_headers,
-            } => {
-                drop(
-                    self.reads
-                        .send(Read::Headers {
-                            read,
-                            locator,
-                            stop,
-                            max_headers,
-                        })
-                        .await,
-                );
+            Event::ReadHeaders { read, locator, stop, max_headers } => {
+                drop(self.reads.send(Read::Headers { read, locator, stop, max_headers }).await);
             }
             Event::ReadBlock { read, hash } => drop(self.reads.send(Read::Block { read, hash }).await),
             _ => {}
@@ -166,9 +126,7 @@ fn report(result: Result<(), StoreError>, failed: &mpsc::Sender<StoreError>) {
 pub(super) fn tip(store: &dyn ChainStore, rules: &impl ChainRules) -> Result<HeaderInfo, StoreError> {
     let height = store.height()?;
     let headers = store.headers(height, 1)?;
-    let header = headers
-        .first()
-        .ok_or_else(|| StoreError::Foreign("its last header is missing".into()))?;
+    let header = headers.first().ok_or_else(|| StoreError::Foreign("its last header is missing".into()))?;
     rules
         .read_header(header)
         .map_err(|error| StoreError::Foreign(format!("its last header is broken: {error}")))
@@ -229,11 +187,7 @@ impl<R: ChainRules, V: Verifier> Writer<R, V> {
         let info = self.rules.check_block(bytes)?;
         self.rules.check_link(parent, &info)?;
         self.verifier.verify(&info, bytes)?;
-        Ok(CheckedBlock {
-            info,
-            header: self.rules.header_of(bytes)?,
-            bytes,
-        })
+        Ok(CheckedBlock { info, header: self.rules.header_of(bytes)?, bytes })
     }
 }
 
@@ -250,19 +204,10 @@ impl<R: ChainRules> Reader<R> {
     ) -> Result<(), StoreError> {
         while let Some(question) = questions.blocking_recv() {
             let command = match question {
-                Read::Headers {
-                    read,
-                    locator,
-                    stop,
-                    max_headers,
-                } => Command::HeadersRead {
-                    read,
-                    answer: self.headers(locator, stop, max_headers)?,
-                },
-                Read::Block { read, hash } => Command::BlockRead {
-                    read,
-                    answer: self.block(hash)?,
-                },
+                Read::Headers { read, locator, stop, max_headers } => {
+                    Command::HeadersRead { read, answer: self.headers(locator, stop, max_headers)? }
+                }
+                Read::Block { read, hash } => Command::BlockRead { read, answer: self.block(hash)? },
             };
             if !tell(command) {
                 break;
@@ -272,11 +217,7 @@ impl<R: ChainRules> Reader<R> {
     }
 
     fn headers(&self, locator: Hash, stop: Option<Hash>, max_headers: usize) -> Result<Frame, StoreError> {
-        let after = if locator == Hash::ZERO {
-            Some(0)
-        } else {
-            self.store.height_of(locator)?
-        };
+        let after = if locator == Hash::ZERO { Some(0) } else { self.store.height_of(locator)? };
         let mut headers = match after {
             Some(height) => self.store.headers(height + 1, max_headers)?,
             None => Vec::new(),
@@ -284,10 +225,7 @@ impl<R: ChainRules> Reader<R> {
         if let Some(stop) = stop {
             let is_stop =
                 |header: &Vec<u8>| self.rules.read_header(header).is_ok_and(|info| info.hash == stop);
-            let end = headers
-                .iter()
-                .position(is_stop)
-                .map_or(headers.len(), |index| index + 1);
+            let end = headers.iter().position(is_stop).map_or(headers.len(), |index| index + 1);
             headers.truncate(end);
         }
         let headers: Vec<_> = headers.iter().map(Vec::as_slice).collect();
@@ -296,13 +234,8 @@ impl<R: ChainRules> Reader<R> {
 
     fn block(&self, hash: Hash) -> Result<Option<Frame>, StoreError> {
         let height = self.store.height_of(hash)?;
-        let block = height
-            .map(|height| self.store.block(height))
-            .transpose()?
-            .flatten();
-        block
-            .map(|bytes| encoded(Frame::encode(&Block { bytes: &bytes })))
-            .transpose()
+        let block = height.map(|height| self.store.block(height)).transpose()?.flatten();
+        block.map(|bytes| encoded(Frame::encode(&Block { bytes: &bytes }))).transpose()
     }
 }
 

@@ -176,12 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        let error = FileConfig::parse("[limits]\nmax_conections = 3\n")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("max_conections") && error.contains("line 2"),
-            "{error}"
-        );
+        let error = FileConfig::parse("[limits]\nmax_conections = 3\n").unwrap_err().to_string();
+        assert!(error.contains("max_conections") && error.contains("line 2"), "{error}");
     }
 }

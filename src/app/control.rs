@@ -116,19 +116,13 @@ async fn answer<F: Future<Output = Option<Status>>>(
 ) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
-    BufReader::new(read.take(MAX_QUESTION_BYTES))
-        .read_line(&mut question)
-        .await?;
+    BufReader::new(read.take(MAX_QUESTION_BYTES)).read_line(&mut question).await?;
     let answer = match serde_json::from_str(&question) {
         Ok(Question::Status) => match status().await {
             Some(status) => serde_json::to_vec(&status)?,
-            None => serde_json::to_vec(&Refusal {
-                error: "the node is stopping".into(),
-            })?,
+            None => serde_json::to_vec(&Refusal { error: "the node is stopping".into() })?,
         },
-        Err(error) => serde_json::to_vec(&Refusal {
-            error: format!("cannot read the question: {error}"),
-        })?,
+        Err(error) => serde_json::to_vec(&Refusal { error: format!("cannot read the question: {error}") })?,
     };
     write.write_all(&answer).await?;
     write.write_all(b"\n").await?;
@@ -139,7 +133,7 @@ async fn answer<F: Future<Output = Option<Status>>>(
 pub async fn query_status(folder: &Path) -> io::Result<Status> {
     let path = folder.join(FILE_NAME);
     let exchange = async {
-        let stream = with_short_path(&path, |path| std::os::unix::net::UnixStream::connect(path))?;
+        let stream = with_short_path(&path, std::os::unix::net::UnixStream::connect)?;
         stream.set_nonblocking(true)?;
         let mut stream = UnixStream::from_std(stream)?;
         let mut question = serde_json::to_vec(&Question::Status)?;
@@ -149,9 +143,7 @@ pub async fn query_status(folder: &Path) -> io::Result<Status> {
         stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
         io::Result::Ok(answer)
     };
-    let answer = timeout(2 * CLIENT_TIMEOUT, exchange)
-        .await
-        .map_err(|_| io::ErrorKind::TimedOut)??;
+    let answer = timeout(2 * CLIENT_TIMEOUT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)??;
     serde_json::from_slice(&answer).map_err(io::Error::other)
 }
 
@@ -164,7 +156,5 @@ fn with_short_path<T>(path: &Path, f: impl FnOnce(PathBuf) -> io::Result<T>) -> 
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let folder = File::open(folder)?;
-    f(Path::new("/proc/self/fd")
-        .join(folder.as_raw_fd().to_string())
-        .join(name))
+    f(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
 }

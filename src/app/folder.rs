@@ -69,11 +69,5 @@ pub fn default_data_folder(network: &str) -> Result<PathBuf, AppError> {
 /// The configuration file that is read if there is one and nothing else is said: in the XDG config
 /// folder.
 pub fn default_config_file() -> Option<PathBuf> {
-    Some(
-        strategy()
-            .ok()?
-            .config_dir()
-            .join("spacetime")
-            .join("config.toml"),
-    )
+    Some(strategy().ok()?.config_dir().join("spacetime").join("config.toml"))
 }

@@ -81,10 +81,7 @@ pub(super) fn open_store(folder: &DataFolder, rules: &SpacetimeRules) -> Result<
     let failed = |error| AppError::failed("the genesis block is broken", error);
     let info = rules.check_block(bytes).map_err(failed)?;
     let header = rules.header_of(bytes).map_err(failed)?;
-    Ok(RedbStore::open(
-        &folder.chain_file(),
-        CheckedBlock { info, header, bytes },
-    )?)
+    Ok(RedbStore::open(&folder.chain_file(), CheckedBlock { info, header, bytes })?)
 }
 
 impl FullNode {
@@ -114,31 +111,19 @@ impl FullNode {
 
         let mut listen = Vec::new();
         for address in options.listen {
-            let actual = swarm
-                .listen(address.clone())
-                .await
-                .map_err(|error| listen_error(&address, error))?;
+            let actual =
+                swarm.listen(address.clone()).await.map_err(|error| listen_error(&address, error))?;
             listen.push(actual);
         }
-        let port = listen
-            .iter()
-            .find_map(Address::socket_addr)
-            .and_then(|socket| NonZeroU16::new(socket.port()));
+        let port =
+            listen.iter().find_map(Address::socket_addr).and_then(|socket| NonZeroU16::new(socket.port()));
         swarm.act(|node, _| node.handshake.set_listen_port(port));
 
         let worker = ChainWorker::spawn(store, rules, AcceptAll, &swarm.handle())
             .map_err(|error| AppError::failed("cannot start the chain threads", error))?;
         let control = ControlSocket::bind(folder.path())
             .map_err(|error| AppError::failed("cannot open the control socket", error))?;
-        Ok(Self {
-            control,
-            swarm,
-            worker,
-            listen,
-            peer_id: identity.peer_id(),
-            tip,
-            folder,
-        })
+        Ok(Self { control, swarm, worker, listen, peer_id: identity.peer_id(), tip, folder })
     }
 
     /// Who it is.
@@ -163,22 +148,13 @@ impl FullNode {
 
     /// A way to talk to it while it runs.
     pub fn handle(&self) -> NodeHandle {
-        NodeHandle {
-            handle: self.swarm.handle(),
-            listen: Arc::from(self.listen.clone()),
-        }
+        NodeHandle { handle: self.swarm.handle(), listen: Arc::from(self.listen.clone()) }
     }
 
     /// Runs until `stop` is ready, then ends in order: peers are told, the chain is on the disk.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let handle = self.handle();
-        let Self {
-            control,
-            mut swarm,
-            mut worker,
-            folder,
-            ..
-        } = self;
+        let Self { control, mut swarm, mut worker, folder, .. } = self;
         let control = AbortOnDrop(
             tokio::spawn(control.serve(move || {
                 let handle = handle.clone();
@@ -234,9 +210,6 @@ impl NodeHandle {
     /// What the node says of itself; none if it has ended.
     pub async fn status(&self) -> Option<Status> {
         let listen = Arc::clone(&self.listen);
-        self.handle
-            .act(move |node, cx| node.status(cx, &listen))
-            .await
-            .ok()
+        self.handle.act(move |node, cx| node.status(cx, &listen)).await.ok()
     }
 }

@@ -10,9 +10,8 @@ use pem_rfc7468::LineEnding;
 use spacetime_core::PeerId;
 
 /// What stands before the 32 bytes of the seed in a PKCS#8 version 1 key (RFC 8410).
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 
@@ -27,9 +26,7 @@ pub struct Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity")
-            .field("peer_id", &self.peer_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("peer_id", &self.peer_id).finish_non_exhaustive()
     }
 }
 
@@ -78,38 +75,24 @@ impl Identity {
             Ok(file) => Self::load(path, file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::generate()?;
-                identity.save(path).map_err(|error| IdentityError::File {
-                    path: path.into(),
-                    error,
-                })?;
+                identity.save(path).map_err(|error| IdentityError::File { path: path.into(), error })?;
                 Ok(identity)
             }
-            Err(error) => Err(IdentityError::File {
-                path: path.into(),
-                error,
-            }),
+            Err(error) => Err(IdentityError::File { path: path.into(), error }),
         }
     }
 
     fn load(path: &Path, file: File) -> Result<Self, IdentityError> {
-        let failed = |error| IdentityError::File {
-            path: path.into(),
-            error,
-        };
+        let failed = |error| IdentityError::File { path: path.into(), error };
         let mode = file.metadata().map_err(failed)?.mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(IdentityError::Exposed {
-                path: path.into(),
-                mode,
-            });
+            return Err(IdentityError::Exposed { path: path.into(), mode });
         }
         let mut pem = Vec::new();
         file.take(MAX_FILE_BYTES).read_to_end(&mut pem).map_err(failed)?;
         let malformed = || IdentityError::Malformed { path: path.into() };
         let (label, der) = pem_rfc7468::decode_vec(&pem).map_err(|_| malformed())?;
-        let seed = der
-            .strip_prefix(&PKCS8_PREFIX)
-            .and_then(|seed| seed.try_into().ok());
+        let seed = der.strip_prefix(&PKCS8_PREFIX).and_then(|seed| seed.try_into().ok());
         match seed {
             Some(seed) if label == PEM_LABEL => Ok(Self::from_seed(seed)),
             _ => Err(malformed()),
@@ -127,11 +110,7 @@ impl Identity {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(pem.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
@@ -141,15 +120,8 @@ impl Identity {
     #[allow(clippy::missing_panics_doc, reason = "any 32 bytes are an Ed25519 seed")]
     fn from_seed(seed: [u8; 32]) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).expect("any 32 bytes are an Ed25519 seed");
-        let public_key = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .expect("an Ed25519 public key has 32 bytes");
-        Self {
-            seed,
-            peer_id: PeerId::of_public_key(public_key),
-        }
+        let public_key = pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes");
+        Self { seed, peer_id: PeerId::of_public_key(public_key) }
     }
 
     /// Who the node is to others.
@@ -182,10 +154,7 @@ mod tests {
         let unhex = |text: &str| -> [u8; 32] { text.parse::<PeerId>().unwrap().0 };
         let seed = unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
         let public_key = unhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(
-            Identity::from_seed(seed).peer_id(),
-            PeerId::of_public_key(&public_key)
-        );
+        assert_eq!(Identity::from_seed(seed).peer_id(), PeerId::of_public_key(&public_key));
     }
 
     #[test]
@@ -202,18 +171,11 @@ mod tests {
     fn what_is_no_key_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.key");
-        for bad in [
-            "",
-            "no key",
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        ] {
+        for bad in ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
             fs::write(&path, bad).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             assert!(
-                matches!(
-                    Identity::load_or_generate(&path),
-                    Err(IdentityError::Malformed { .. })
-                ),
+                matches!(Identity::load_or_generate(&path), Err(IdentityError::Malformed { .. })),
                 "{bad}"
             );
             assert_eq!(fs::read_to_string(&path).unwrap(), bad);

@@ -48,11 +48,7 @@ impl Meter {
             let blocks = sample.applied_blocks.saturating_sub(last.applied_blocks) as f64 / seconds;
             let bytes = sample.downloaded_bytes.saturating_sub(last.downloaded_bytes) as f64 / seconds;
             // The first rate counts whole: there is nothing before it.
-            let weight = if self.blocks_per_second == 0.0 {
-                1.0
-            } else {
-                weight
-            };
+            let weight = if self.blocks_per_second == 0.0 { 1.0 } else { weight };
             self.blocks_per_second += weight * (blocks - self.blocks_per_second);
             self.bytes_per_second += weight * (bytes - self.bytes_per_second);
         }
@@ -76,20 +72,12 @@ impl Meter {
             return Some(Duration::ZERO);
         }
         let seconds = left as f64 / self.blocks_per_second;
-        Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|time| *time <= LONGEST_ETA)
+        Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST_ETA)
     }
 
     /// Everything in one line.
     pub fn line(&self, status: &Status) -> String {
-        format!(
-            "{} height {}/{} {}",
-            status.sync.state,
-            status.tip.height,
-            status.target,
-            self.rates(status)
-        )
+        format!("{} height {}/{} {}", status.sync.state, status.tip.height, status.target, self.rates(status))
     }
 
     fn rates(&self, status: &Status) -> String {
@@ -108,11 +96,7 @@ impl Meter {
 }
 
 fn human_peers(count: usize) -> String {
-    if count == 1 {
-        "1 peer".into()
-    } else {
-        format!("{count} peers")
-    }
+    if count == 1 { "1 peer".into() } else { format!("{count} peers") }
 }
 
 fn human_time(time: Duration) -> String {
@@ -160,10 +144,7 @@ mod tests {
             version: 1,
             peer_id: String::new(),
             listen: Vec::new(),
-            tip: TipStatus {
-                height,
-                hash: String::new(),
-            },
+            tip: TipStatus { height, hash: String::new() },
             target,
             sync: SyncStatus {
                 state: "DownloadingBlocks".into(),
@@ -182,16 +163,9 @@ mod tests {
         let start = Instant::now();
         let mut meter = Meter::new();
         for second in 0..100_u32 {
-            meter.update(
-                &status(u64::from(second) * 50, 10_000),
-                start + Duration::from_secs(second.into()),
-            );
+            meter.update(&status(u64::from(second) * 50, 10_000), start + Duration::from_secs(second.into()));
         }
-        assert!(
-            (meter.blocks_per_second() - 50.0).abs() < 0.1,
-            "{}",
-            meter.blocks_per_second()
-        );
+        assert!((meter.blocks_per_second() - 50.0).abs() < 0.1, "{}", meter.blocks_per_second());
         assert!((meter.bytes_per_second() - 50_000.0).abs() < 100.0);
         let left = meter.time_left(&status(4950, 10_000)).unwrap();
         assert!((100..=102).contains(&left.as_secs()), "{left:?}");

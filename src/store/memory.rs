@@ -44,14 +44,7 @@ impl ChainStore for MemoryStore {
 
     fn headers(&self, from_height: u64, max_headers: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let from = usize::try_from(from_height).unwrap_or(usize::MAX);
-        Ok(self
-            .read()
-            .headers
-            .iter()
-            .skip(from)
-            .take(max_headers)
-            .cloned()
-            .collect())
+        Ok(self.read().headers.iter().skip(from).take(max_headers).cloned().collect())
     }
 
     fn block(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {

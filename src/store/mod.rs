@@ -69,10 +69,7 @@ impl fmt::Display for StoreError {
             Self::Locked => f.write_str("the chain store is in use by another process"),
             Self::Foreign(why) => write!(f, "the chain store cannot be used: {why}"),
             Self::Gap { expected, found } => {
-                write!(
-                    f,
-                    "a block of height {found} cannot be stored where {expected} is next"
-                )
+                write!(f, "a block of height {found} cannot be stored where {expected} is next")
             }
         }
     }
@@ -92,10 +89,7 @@ fn check_heights(height: Option<u64>, blocks: &[CheckedBlock<'_>]) -> Result<(),
     let first = height.map_or(0, |height| height + 1);
     for (expected, block) in (first..).zip(blocks) {
         if block.info.height != expected {
-            return Err(StoreError::Gap {
-                expected,
-                found: block.info.height,
-            });
+            return Err(StoreError::Gap { expected, found: block.info.height });
         }
     }
     Ok(())

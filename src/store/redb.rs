@@ -46,10 +46,7 @@ impl RedbStore {
                 Err(StoreError::Foreign(why))
             }
             Some((_, hash)) if hash != genesis.info.hash => {
-                let why = format!(
-                    "its genesis block is {hash}, this network's is {}",
-                    genesis.info.hash
-                );
+                let why = format!("its genesis block is {hash}, this network's is {}", genesis.info.hash);
                 Err(StoreError::Foreign(why))
             }
             Some(_) => Ok(store),
@@ -74,9 +71,7 @@ impl RedbStore {
         let genesis = genesis.and_then(|bytes| Some(Hash(bytes.value().try_into().ok()?)));
         match (format, genesis) {
             (Some(format), Some(genesis)) => Ok(Some((format, genesis))),
-            _ => Err(StoreError::Foreign(
-                "it has no format and genesis written in it".into(),
-            )),
+            _ => Err(StoreError::Foreign("it has no format and genesis written in it".into())),
         }
     }
 
@@ -97,8 +92,7 @@ impl RedbStore {
             }
             if let Some(genesis) = new_chain {
                 let mut meta = write.open_table(META).map_err(storage)?;
-                meta.insert("format", &FORMAT.to_le_bytes()[..])
-                    .map_err(storage)?;
+                meta.insert("format", &FORMAT.to_le_bytes()[..]).map_err(storage)?;
                 meta.insert("genesis", &genesis.0[..]).map_err(storage)?;
             }
         }
@@ -134,10 +128,7 @@ impl ChainStore for RedbStore {
     fn block(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let read = self.database.begin_read().map_err(storage)?;
         let blocks = read.open_table(BLOCKS).map_err(storage)?;
-        Ok(blocks
-            .get(height)
-            .map_err(storage)?
-            .map(|block| block.value().to_vec()))
+        Ok(blocks.get(height).map_err(storage)?.map(|block| block.value().to_vec()))
     }
 
     fn append(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {

@@ -43,13 +43,7 @@ pub(super) struct ConnectionTask {
 impl ConnectionTask {
     /// Connects, then moves bytes until the connection ends.
     pub(super) async fn run(self, connecting: BoxFuture<'static, io::Result<Connected>>) {
-        let Self {
-            connection,
-            direction,
-            link,
-            inbox,
-            reader,
-        } = self;
+        let Self { connection, direction, link, inbox, reader } = self;
         let Some(connected) = connect(connecting, &link).await else {
             return;
         };
@@ -212,10 +206,8 @@ impl Flow {
             let mut buffer = self.reader.read_buffer();
             match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut buffer)) {
                 Ok(0) => {
-                    let end = self
-                        .reader
-                        .finish()
-                        .map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
+                    let end =
+                        self.reader.finish().map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
                     return Poll::Ready(Err(end));
                 }
                 Ok(_) => {}

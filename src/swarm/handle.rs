@@ -41,17 +41,12 @@ impl<B: NetworkBehaviour + 'static> Handle<B> {
 
     /// Gives a behaviour of the tree a command. Waits while the Swarm is behind.
     pub async fn send(&self, command: B::Command) -> Result<(), SwarmGone> {
-        self.orders
-            .send(Order::Command(command))
-            .await
-            .map_err(|_| SwarmGone)
+        self.orders.send(Order::Command(command)).await.map_err(|_| SwarmGone)
     }
 
     /// The same from a thread that may wait, outside of the runtime.
     pub fn blocking_send(&self, command: B::Command) -> Result<(), SwarmGone> {
-        self.orders
-            .blocking_send(Order::Command(command))
-            .map_err(|_| SwarmGone)
+        self.orders.blocking_send(Order::Command(command)).map_err(|_| SwarmGone)
     }
 
     /// Does something with the tree, between two inputs, and returns what it returns.
@@ -75,26 +70,18 @@ impl<B: NetworkBehaviour + 'static> Handle<B> {
 
     /// Closes a connection.
     pub async fn close(&self, connection: ConnectionId) -> Result<(), SwarmGone> {
-        self.act(move |_, cx| cx.close(connection, CloseReason::Requested))
-            .await
+        self.act(move |_, cx| cx.close(connection, CloseReason::Requested)).await
     }
 
     /// The sessions there are.
     pub async fn peers(&self) -> Result<Vec<(ConnectionId, Peer)>, SwarmGone> {
-        self.act(|_, cx| {
-            cx.peers()
-                .map(|(connection, peer)| (connection, peer.clone()))
-                .collect()
-        })
-        .await
+        self.act(|_, cx| cx.peers().map(|(connection, peer)| (connection, peer.clone())).collect()).await
     }
 }
 
 impl<B: NetworkBehaviour> Clone for Handle<B> {
     fn clone(&self) -> Self {
-        Self {
-            orders: self.orders.clone(),
-        }
+        Self { orders: self.orders.clone() }
     }
 }
 

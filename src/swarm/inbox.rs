@@ -39,10 +39,7 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn push(&self, input: Input) {
-        self.inputs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(input);
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).push_back(input);
         self.swarm.wake();
     }
 
@@ -54,9 +51,6 @@ impl Inbox {
     /// Takes everything out at once, in exchange for an empty queue.
     pub(super) fn take(&self, empty: &mut VecDeque<Input>) {
         debug_assert!(empty.is_empty(), "what was taken before is handled first");
-        std::mem::swap(
-            &mut *self.inputs.lock().unwrap_or_else(PoisonError::into_inner),
-            empty,
-        );
+        std::mem::swap(&mut *self.inputs.lock().unwrap_or_else(PoisonError::into_inner), empty);
     }
 }

@@ -116,16 +116,9 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
 
     /// Starts to listen; returns the address with the port that the system chose, if it chose one.
     pub async fn listen(&mut self, address: Address) -> io::Result<Address> {
-        let supported = self
-            .config
-            .transports
-            .iter()
-            .find(|it| it.supports(address.endpoint()));
+        let supported = self.config.transports.iter().find(|it| it.supports(address.endpoint()));
         let transport = supported.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("no transport can listen on {address}"),
-            )
+            io::Error::new(io::ErrorKind::Unsupported, format!("no transport can listen on {address}"))
         })?;
         let listener = transport.listen(&address).await?;
         let local_address = listener.local_address();
@@ -202,10 +195,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
                         link.wake();
                     }
                 }
-                Action::Close {
-                    connection,
-                    last_words,
-                } => {
+                Action::Close { connection, last_words } => {
                     if let Some(link) = self.links.remove(connection) {
                         link.close(last_words);
                     }
@@ -228,27 +218,18 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             state.more = true;
             return;
         }
-        state.more = self
-            .core
-            .poll_transmit(connection, TRANSMIT_BYTES, &mut state.out);
+        state.more = self.core.poll_transmit(connection, TRANSMIT_BYTES, &mut state.out);
         drop(state);
         link.wake();
     }
 
     fn start_dial(&mut self, connection: ConnectionId, address: &Address) {
-        match self
-            .config
-            .transports
-            .iter()
-            .find(|it| it.supports(address.endpoint()))
-        {
+        match self.config.transports.iter().find(|it| it.supports(address.endpoint())) {
             Some(transport) => {
                 let connecting = transport.dial(address);
                 self.spawn(connection, Direction::Outbound, connecting);
             }
-            None => self
-                .inbox
-                .push(Input::DialFailed(connection, DialError::Unsupported)),
+            None => self.inbox.push(Input::DialFailed(connection, DialError::Unsupported)),
         }
     }
 
@@ -261,13 +242,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         let link = Arc::new(Link::default());
         self.links.insert(connection, Arc::clone(&link));
         let reader = FrameReader::new(Arc::clone(&self.rules), self.core.limits().first_frame_bytes());
-        let task = ConnectionTask {
-            connection,
-            direction,
-            link,
-            inbox: Arc::clone(&self.inbox),
-            reader,
-        };
+        let task = ConnectionTask { connection, direction, link, inbox: Arc::clone(&self.inbox), reader };
         self.tasks.spawn(task.run(connecting));
     }
 
@@ -355,20 +330,12 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             Event::Established { connection, peer } => {
                 tracing::info!(%connection, peer = %peer.identity, direction = ?peer.direction, "established");
             }
-            Event::Closed {
-                connection,
-                peer,
-                reason,
-            } => {
+            Event::Closed { connection, peer, reason } => {
                 tracing::info!(%connection, peer = %peer.identity, %reason, "closed");
             }
             Event::Refused { connection, reason } => tracing::info!(%connection, %reason, "not let in"),
             Event::DialFailed { address, error, .. } => tracing::debug!(%address, %error, "dial failed"),
-            Event::Offence {
-                connection,
-                identity,
-                offence,
-            } => {
+            Event::Offence { connection, identity, offence } => {
                 tracing::info!(%connection, peer = %identity, %offence, "offence");
             }
             _ => {}
@@ -421,9 +388,7 @@ impl<B: NetworkBehaviour + 'static> FusedStream for Swarm<B> {
 
 impl<B: NetworkBehaviour> fmt::Debug for Swarm<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Swarm")
-            .field("core", &self.core)
-            .finish_non_exhaustive()
+        f.debug_struct("Swarm").field("core", &self.core).finish_non_exhaustive()
     }
 }
 

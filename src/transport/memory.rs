@@ -41,10 +41,7 @@ impl MemoryNetwork {
     pub fn transport(&self) -> MemoryTransport {
         let mut places = self.lock();
         places.next += 1;
-        MemoryTransport {
-            place: places.next,
-            network: self.clone(),
-        }
+        MemoryTransport { place: places.next, network: self.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
@@ -80,11 +77,7 @@ impl Transport for MemoryTransport {
         async move {
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let (ours, theirs) = duplex(WINDOW_BYTES);
-            listener
-                .ok_or_else(refused)?
-                .send((from, theirs))
-                .await
-                .map_err(|_| refused())?;
+            listener.ok_or_else(refused)?.send((from, theirs)).await.map_err(|_| refused())?;
             Ok(Connected::unproven(ours))
         }
         .boxed()
@@ -97,19 +90,12 @@ impl Transport for MemoryTransport {
             return future::ready(Err(io::Error::new(io::ErrorKind::AddrNotAvailable, error))).boxed();
         }
         let mut places = self.network.lock();
-        if places
-            .listening
-            .get(&self.place)
-            .is_some_and(|listener| !listener.is_closed())
-        {
+        if places.listening.get(&self.place).is_some_and(|listener| !listener.is_closed()) {
             return future::ready(Err(io::ErrorKind::AddrInUse.into())).boxed();
         }
         let (sender, incoming) = mpsc::channel(BACKLOG);
         places.listening.insert(self.place, sender);
-        let listener = MemoryListener {
-            local_address: ours,
-            incoming,
-        };
+        let listener = MemoryListener { local_address: ours, incoming };
         future::ready(Ok(Box::new(listener) as Box<dyn Listener>)).boxed()
     }
 }
@@ -129,10 +115,7 @@ impl Listener for MemoryListener {
             // The network holds a sender for as long as this listener lives.
             let (from, stream) = self.incoming.recv().await.ok_or(io::ErrorKind::BrokenPipe)?;
             let upgrade = future::ready(Ok(Connected::unproven(stream))).boxed();
-            Ok(Incoming {
-                remote: Address::memory(from),
-                upgrade,
-            })
+            Ok(Incoming { remote: Address::memory(from), upgrade })
         }
         .boxed()
     }

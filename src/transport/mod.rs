@@ -49,9 +49,7 @@ pub struct Incoming {
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
-            .field("remote", &self.remote)
-            .finish_non_exhaustive()
+        f.debug_struct("Incoming").field("remote", &self.remote).finish_non_exhaustive()
     }
 }
 
@@ -66,18 +64,13 @@ pub struct Connected {
 impl Connected {
     /// A connection whose other end is unproven.
     pub fn unproven(stream: impl Stream + 'static) -> Self {
-        Self {
-            stream: Box::new(stream),
-            peer_id: None,
-        }
+        Self { stream: Box::new(stream), peer_id: None }
     }
 }
 
 impl fmt::Debug for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connected")
-            .field("peer_id", &self.peer_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Connected").field("peer_id", &self.peer_id).finish_non_exhaustive()
     }
 }
 

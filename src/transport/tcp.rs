@@ -55,10 +55,7 @@ impl Transport for TcpTransport {
             let addresses = resolve(&endpoint).await?;
             let listener = TcpListener::bind(&addresses[..]).await?;
             let local_address = Address::socket(listener.local_addr()?);
-            Ok(Box::new(Tcp {
-                listener,
-                local_address,
-            }) as Box<dyn Listener>)
+            Ok(Box::new(Tcp { listener, local_address }) as Box<dyn Listener>)
         }
         .boxed()
     }
@@ -90,10 +87,7 @@ impl Listener for Tcp {
             let (stream, remote) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
             let upgrade = future::ready(Ok(Connected::unproven(stream))).boxed();
-            Ok(Incoming {
-                remote: Address::socket(remote),
-                upgrade,
-            })
+            Ok(Incoming { remote: Address::socket(remote), upgrade })
         }
         .boxed()
     }

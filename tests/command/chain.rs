@@ -29,11 +29,7 @@ fn a_chain_that_is_there_is_not_written_over() {
     generate(datadir, "3", "415");
     let output = run(&["chain", "generate", "--blocks", "5", "--datadir", datadir]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr(&output).contains("3 blocks already"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("3 blocks already"), "{}", stderr(&output));
 }
 
 #[test]

@@ -51,11 +51,7 @@ fn valid_frames_are_explained_under_the_names_of_the_vectors() {
         assert_eq!(object["type"], case["type"]);
         let special =
             case["name"] == "Peers/special-addresses" || case["name"] == "Peers/ipv4-mapped-stays-16-bytes";
-        assert!(
-            special || object["fields"] == case["fields"],
-            "{} is not {object}",
-            case["name"]
-        );
+        assert!(special || object["fields"] == case["fields"], "{} is not {object}", case["name"]);
     }
 }
 
@@ -63,10 +59,7 @@ fn valid_frames_are_explained_under_the_names_of_the_vectors() {
 fn payloads_are_explained_by_their_type() {
     for list in ["valid", "invalid"] {
         for case in vectors(list) {
-            let object = &decode(
-                &["--payload", &text(&case, "type_hex")],
-                &[text(&case, "payload_hex")],
-            )[0];
+            let object = &decode(&["--payload", &text(&case, "type_hex")], &[text(&case, "payload_hex")])[0];
             assert_eq!(object["ok"], list == "valid", "{object}");
             assert_eq!(object["error"].is_string(), list == "invalid");
         }
@@ -76,17 +69,7 @@ fn payloads_are_explained_by_their_type() {
 #[test]
 fn bad_frames_are_refused_and_the_next_line_is_read() {
     let ack = "0100000002";
-    let lines = [
-        "",
-        "zz",
-        "0",
-        "00000000",
-        "01000000fe",
-        "0200000004",
-        "010000000200",
-        "ffffff7f04",
-        ack,
-    ];
+    let lines = ["", "zz", "0", "00000000", "01000000fe", "0200000004", "010000000200", "ffffff7f04", ack];
     let objects = decode(&[], &lines.map(str::to_owned));
     let (last, refused) = objects.split_last().unwrap();
     assert_eq!(last["type"], "HandshakeAck");

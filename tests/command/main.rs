@@ -15,9 +15,7 @@ fn spacetime() -> Command {
         command.env_remove(name);
     }
     // No configuration file but the test's own.
-    command
-        .env("XDG_CONFIG_HOME", "/nonexistent")
-        .env("NO_COLOR", "1");
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env("NO_COLOR", "1");
     command
 }
 

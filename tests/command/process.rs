@@ -33,10 +33,7 @@ impl RunningNode {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut introduction = Vec::new();
-        while !introduction
-            .last()
-            .is_some_and(|line: &String| line.starts_with("tip "))
-        {
+        while !introduction.last().is_some_and(|line: &String| line.starts_with("tip ")) {
             match lines.next() {
                 Some(line) => introduction.push(line.unwrap()),
                 None => {
@@ -50,19 +47,12 @@ impl RunningNode {
         std::thread::spawn(move || lines.for_each(drop));
         let mut stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        Self {
-            child,
-            datadir,
-            introduction,
-        }
+        Self { child, datadir, introduction }
     }
 
     /// The first address that it listens on.
     pub(crate) fn address(&self) -> String {
-        let line = self
-            .introduction
-            .iter()
-            .find_map(|line| line.strip_prefix("listening on "));
+        let line = self.introduction.iter().find_map(|line| line.strip_prefix("listening on "));
         line.expect("it listens").to_owned()
     }
 

@@ -22,24 +22,11 @@ fn a_node_introduces_itself_and_says_the_same_in_its_status() {
     assert!(!node.address().ends_with(":0"));
     let tip = format!("tip 0 {}", status["tip"]["hash"].as_str().unwrap());
     assert_eq!(node.introduction.last(), Some(&tip));
-    assert_eq!(
-        (
-            &status["sync"]["state"],
-            status["peers"].as_array().unwrap().len()
-        ),
-        (&"Idle".into(), 0)
-    );
+    assert_eq!((&status["sync"]["state"], status["peers"].as_array().unwrap().len()), (&"Idle".into(), 0));
     let mode = |file: &str| {
-        std::fs::metadata(folder.path().join("node").join(file))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o777
+        std::fs::metadata(folder.path().join("node").join(file)).unwrap().permissions().mode() & 0o777
     };
-    assert_eq!(
-        (mode("node.key"), mode("control.sock"), mode("")),
-        (0o600, 0o600, 0o700)
-    );
+    assert_eq!((mode("node.key"), mode("control.sock"), mode("")), (0o600, 0o600, 0o700));
 }
 
 #[test]
@@ -81,13 +68,7 @@ fn a_port_in_use_is_said_to_be() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run(&[
-        "start",
-        "--datadir",
-        folder.path().to_str().unwrap(),
-        "--listen",
-        &address,
-    ]);
+    let output = run(&["start", "--datadir", folder.path().to_str().unwrap(), "--listen", &address]);
     assert_eq!(output.status.code(), Some(75));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
 }
@@ -115,13 +96,7 @@ fn bad_configurations_are_exit_code_78_and_say_what_is_wrong() {
     let file = folder.path().join("config.toml");
     let with_file = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        run(&[
-            "start",
-            "--config",
-            file.to_str().unwrap(),
-            "--datadir",
-            datadir.to_str().unwrap(),
-        ])
+        run(&["start", "--config", file.to_str().unwrap(), "--datadir", datadir.to_str().unwrap()])
     };
     for (text, wrong) in [
         ("listen = 3", "listen"),
@@ -162,10 +137,8 @@ fn flags_go_over_the_environment_and_that_over_the_file() {
 fn starting_is_what_it_does_without_a_command() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("LOCK"), "").unwrap();
-    let output = spacetime()
-        .args(["--datadir", folder.path().to_str().unwrap(), "--tls", "x"])
-        .output()
-        .unwrap();
+    let output =
+        spacetime().args(["--datadir", folder.path().to_str().unwrap(), "--tls", "x"]).output().unwrap();
     assert_eq!(output.status.code(), Some(78));
 }
 
@@ -207,9 +180,8 @@ fn garbage_on_the_port_is_logged_with_a_reason() {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    let address = lines
-        .find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned))
-        .unwrap();
+    let address =
+        lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned)).unwrap();
     let log = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     let mut log = log.map(Result::unwrap);
     for (bytes, reason) in [

@@ -22,28 +22,16 @@ fn a_killed_node_goes_on_where_it_was_and_ends_with_the_same_chain() {
     let mut before = 0;
     for kill in 1..=5 {
         let node = RunningNode::start(&receiver, &arguments);
-        let tip: u64 = node
-            .introduction
-            .last()
-            .unwrap()
-            .split(' ')
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert!(
-            tip >= before,
-            "kill {kill}: what was stored at {before} is gone, the chain ends at {tip}"
-        );
+        let tip: u64 = node.introduction.last().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(tip >= before, "kill {kill}: what was stored at {before} is gone, the chain ends at {tip}");
         let enough = BLOCKS * kill / 7;
         let status = node.wait_until("getting on", |status| height(status) >= enough);
         before = height(&status);
         node.kill();
     }
     let node = RunningNode::start(&receiver, &arguments);
-    let status = node.wait_until("synced", |status| {
-        height(status) == BLOCKS && status["sync"]["state"] == "Synced"
-    });
+    let status =
+        node.wait_until("synced", |status| height(status) == BLOCKS && status["sync"]["state"] == "Synced");
     assert_eq!(status["tip"], source.status()["tip"]);
     assert_eq!(status["peers"][0]["address"], address);
     assert_eq!(status["peers"][0]["peer_id"], source.status()["peer_id"]);
@@ -56,22 +44,8 @@ fn a_killed_node_goes_on_where_it_was_and_ends_with_the_same_chain() {
 
 #[test]
 fn a_devnet_ends_with_all_nodes_on_one_tip() {
-    let output = run(&[
-        "devnet",
-        "--nodes",
-        "3",
-        "--blocks",
-        "200",
-        "--block-bytes",
-        "1000",
-    ]);
+    let output = run(&["devnet", "--nodes", "3", "--blocks", "200", "--block-bytes", "1000"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);
-    assert!(
-        text.lines()
-            .last()
-            .unwrap()
-            .starts_with("all 3 nodes agree on tip 200 "),
-        "{text}"
-    );
+    assert!(text.lines().last().unwrap().starts_with("all 3 nodes agree on tip 200 "), "{text}");
 }

@@ -13,7 +13,8 @@ use crate::tree::{Command, NodeCommand, Note, node};
 /// Five nodes that dial each other, talk, and leave, as the seed has it. What each of them was told,
 /// and when.
 fn run(seed: u64) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let start = Instant::now();
         let network = MemoryNetwork::new();
@@ -44,20 +45,22 @@ fn run(seed: u64) -> Vec<String> {
                 0 => drop(handles[who].dial(address).await.unwrap()),
                 1 => tokio::time::sleep(Duration::from_millis(rng.below(30_000))).await,
                 2 => {
-                    let say_to_all = move |node: &mut crate::tree::Node, cx: &mut spacetime_network::Context<'_, _>| {
-                        let connections: Vec<_> = cx.peers().map(|(connection, _)| connection).collect();
-                        for connection in connections {
-                            let note = Note { text: text.clone() };
-                            node.on_command(cx, NodeCommand::Notes(Command::Send(connection, note)));
-                        }
-                    };
+                    let say_to_all =
+                        move |node: &mut crate::tree::Node, cx: &mut spacetime_network::Context<'_, _>| {
+                            let connections: Vec<_> = cx.peers().map(|(connection, _)| connection).collect();
+                            for connection in connections {
+                                let note = Note { text: text.clone() };
+                                node.on_command(cx, NodeCommand::Notes(Command::Send(connection, note)));
+                            }
+                        };
                     handles[who].act(say_to_all).await.unwrap();
                 }
                 _ => {
-                    let close_first = |_: &mut crate::tree::Node, cx: &mut spacetime_network::Context<'_, _>| {
-                        let first = cx.peers().map(|(connection, _)| connection).next();
-                        first.into_iter().for_each(|it| cx.close(it, CloseReason::Requested));
-                    };
+                    let close_first =
+                        |_: &mut crate::tree::Node, cx: &mut spacetime_network::Context<'_, _>| {
+                            let first = cx.peers().map(|(connection, _)| connection).next();
+                            first.into_iter().for_each(|it| cx.close(it, CloseReason::Requested));
+                        };
                     handles[who].act(close_first).await.unwrap();
                 }
             }
@@ -77,7 +80,13 @@ fn the_same_seed_gives_the_same_events_in_the_same_order() {
         let (first, second) = (run(seed), run(seed));
         assert!(first.len() > 50, "something happens: {}", first.len());
         let difference = first.iter().zip(&second).position(|(first, second)| first != second);
-        assert_eq!(difference, None, "{}\n{}", first[difference.unwrap_or(0)], second[difference.unwrap_or(0)]);
+        assert_eq!(
+            difference,
+            None,
+            "{}\n{}",
+            first[difference.unwrap_or(0)],
+            second[difference.unwrap_or(0)]
+        );
         assert_eq!(first.len(), second.len());
     }
     assert_ne!(run(1), run(2));

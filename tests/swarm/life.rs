@@ -57,7 +57,8 @@ async fn a_handle_commands_from_another_task() {
         }
         let note = Note { text: "from a handle".into() };
         handle.send(NodeCommand::Notes(Command::Send(connection, note))).await.unwrap();
-        let round_trips = handle.act(move |node, _| node.ping.round_trip(connection).is_some()).await.unwrap();
+        let round_trips =
+            handle.act(move |node, _| node.ping.round_trip(connection).is_some()).await.unwrap();
         (round_trips, handle)
     });
     let near = tokio::spawn(async move {
@@ -154,8 +155,13 @@ fn bytes<M: Message>(message: &M) -> Vec<u8> {
 }
 
 fn version_1_handshake() -> Vec<u8> {
-    let handshake =
-        Handshake { version: 1, timestamp: 0, node_id: "a name", user_agent: "Spacetime/1.0", extension: None };
+    let handshake = Handshake {
+        version: 1,
+        timestamp: 0,
+        node_id: "a name",
+        user_agent: "Spacetime/1.0",
+        extension: None,
+    };
     bytes(&handshake)
 }
 

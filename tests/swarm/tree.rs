@@ -9,7 +9,8 @@ use spacetime_network::swarm::Config;
 use spacetime_network::transport::Transport;
 use spacetime_network::wire::{ApplicationMessage, Frame, Nothing};
 use spacetime_network::{
-    ConnectionId, Context, Event, Hash, Limits, NetworkBehaviour, PeerId, Protocol, Rng, SendError, Swarm, Violation,
+    ConnectionId, Context, Event, Hash, Limits, NetworkBehaviour, PeerId, Protocol, Rng, SendError, Swarm,
+    Violation,
 };
 use spacetime_ping::Ping;
 use tokio::time::timeout;
@@ -89,7 +90,10 @@ pub(crate) fn node_with(number: u8, transport: impl Transport, limits: Limits) -
 }
 
 /// Polls a Swarm until an event is what is wanted; not a measure of speed.
-pub(crate) async fn next<T>(swarm: &mut Swarm<Node>, mut wanted: impl FnMut(&Event<NodeEvent>) -> Option<T>) -> T {
+pub(crate) async fn next<T>(
+    swarm: &mut Swarm<Node>,
+    mut wanted: impl FnMut(&Event<NodeEvent>) -> Option<T>,
+) -> T {
     let found = async {
         loop {
             let event = swarm.next().await.expect("a Swarm does not end");

@@ -32,10 +32,7 @@ fn memory() -> Fixture {
 
 fn tcp() -> Fixture {
     // A port that was just given back: nobody else is given it at once.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     Fixture {
         dialer: Box::new(TcpTransport::new()),
         listener: Box::new(TcpTransport::new()),

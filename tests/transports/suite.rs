@@ -20,10 +20,7 @@ impl Fixture {
     async fn connect(&self, listener: &mut dyn Listener) -> (End, End) {
         let address = listener.local_address();
         let (dialed, incoming) = tokio::join!(self.dialer.dial(&address), listener.accept());
-        (
-            dialed.unwrap().stream,
-            incoming.unwrap().upgrade.await.unwrap().stream,
-        )
+        (dialed.unwrap().stream, incoming.unwrap().upgrade.await.unwrap().stream)
     }
 
     async fn pair(&self) -> (End, End) {
@@ -139,20 +136,12 @@ pub(crate) async fn a_reader_that_does_not_read_holds_the_writer_back(fixture: F
     }
     let mut received = vec![0; written];
     far.read_exact(&mut received).await.unwrap();
-    timeout(Duration::from_secs(10), near.write_all(&piece))
-        .await
-        .expect("there is room again")
-        .unwrap();
+    timeout(Duration::from_secs(10), near.write_all(&piece)).await.expect("there is room again").unwrap();
 }
 
 pub(crate) async fn an_address_is_listened_on_once(fixture: Fixture) {
     let listener = fixture.listen().await;
-    let error = fixture
-        .listener
-        .listen(&listener.local_address())
-        .await
-        .err()
-        .expect("it is taken");
+    let error = fixture.listener.listen(&listener.local_address()).await.err().expect("it is taken");
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
 }
 
@@ -160,10 +149,7 @@ pub(crate) async fn a_dropped_listener_refuses(fixture: Fixture) {
     let listener = fixture.listen().await;
     let address = listener.local_address();
     drop(listener);
-    assert_eq!(
-        fixture.dialer.dial(&address).await.unwrap_err().kind(),
-        ErrorKind::ConnectionRefused
-    );
+    assert_eq!(fixture.dialer.dial(&address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let mut listener = fixture.listener.listen(&address).await.unwrap();
     fixture.connect(&mut *listener).await;
 }
@@ -171,11 +157,7 @@ pub(crate) async fn a_dropped_listener_refuses(fixture: Fixture) {
 pub(crate) async fn a_dropped_accept_loses_no_connection(fixture: Fixture) {
     let mut listener = fixture.listen().await;
     for _ in 0..10 {
-        assert!(
-            timeout(Duration::from_millis(1), listener.accept())
-                .await
-                .is_err()
-        );
+        assert!(timeout(Duration::from_millis(1), listener.accept()).await.is_err());
     }
     fixture.connect(&mut *listener).await;
 }

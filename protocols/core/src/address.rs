@@ -96,10 +96,7 @@ impl From<Endpoint> for Address {
             // a host is.
             *socket = SocketAddr::new(socket.ip().to_canonical(), socket.port());
         }
-        Self {
-            endpoint,
-            peer_id: None,
-        }
+        Self { endpoint, peer_id: None }
     }
 }
 
@@ -179,10 +176,7 @@ impl FromStr for Address {
             Some((id, place)) => (Some(id.parse().map_err(|_| InvalidAddress::PeerId)?), place),
             None => (None, text),
         };
-        Ok(Self {
-            peer_id,
-            ..Self::from(place.parse::<Endpoint>()?)
-        })
+        Ok(Self { peer_id, ..Self::from(place.parse::<Endpoint>()?) })
     }
 }
 
@@ -202,11 +196,7 @@ impl FromStr for Endpoint {
         if let Ok(ip) = host.parse::<Ipv6Addr>() {
             return Ok(Self::Socket(SocketAddr::new(IpAddr::V6(ip), port)));
         }
-        if is_dns_name(host) {
-            Ok(Self::Name(host.into(), port))
-        } else {
-            Err(InvalidAddress::Host)
-        }
+        if is_dns_name(host) { Ok(Self::Name(host.into(), port)) } else { Err(InvalidAddress::Host) }
     }
 }
 
@@ -219,10 +209,7 @@ fn is_dns_name(host: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let numeric_end = host
-        .rsplit('.')
-        .next()
-        .is_some_and(|label| label.bytes().all(|c| c.is_ascii_digit()));
+    let numeric_end = host.rsplit('.').next().is_some_and(|label| label.bytes().all(|c| c.is_ascii_digit()));
     host.len() <= 253 && host.split('.').all(label_is_valid) && !numeric_end
 }
 
@@ -249,10 +236,9 @@ mod tests {
 
     #[test]
     fn one_host_has_one_address() {
-        for (text, canonical) in [
-            ("[::ffff:203.0.113.1]:8333", "203.0.113.1:8333"),
-            ("2001:db8::1:8333", "[2001:db8::1]:8333"),
-        ] {
+        for (text, canonical) in
+            [("[::ffff:203.0.113.1]:8333", "203.0.113.1:8333"), ("2001:db8::1:8333", "[2001:db8::1]:8333")]
+        {
             assert_eq!(text.parse::<Address>().expect(text).to_string(), canonical);
         }
     }

@@ -44,7 +44,7 @@ pub enum CloseReason {
     /// The stream broke.
     Transport(Box<str>),
     /// The peer said why before it closed.
-    Remote(Box<CloseReason>),
+    Remote(Box<Self>),
     /// The peer said something else before it closed.
     RemoteText(Box<str>),
 }
@@ -102,10 +102,7 @@ impl CloseReason {
 
     /// Whether the peer is to be told: it may not know, and this node decided it.
     pub(crate) const fn is_ours(&self) -> bool {
-        !matches!(
-            self,
-            Self::EndOfStream | Self::Transport(_) | Self::Remote(_) | Self::RemoteText(_)
-        )
+        !matches!(self, Self::EndOfStream | Self::Transport(_) | Self::Remote(_) | Self::RemoteText(_))
     }
 }
 
@@ -141,11 +138,7 @@ impl fmt::Display for CloseReason {
 
 /// What a peer wrote, safe for a terminal and a log line.
 fn printable(text: &str) -> Box<str> {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(256)
-        .collect::<String>()
-        .into()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(256).collect::<String>().into()
 }
 
 /// Why a dial came to nothing. The peer was never established.
@@ -192,16 +185,9 @@ mod tests {
 
     #[test]
     fn a_reason_travels_as_text() {
-        for reason in [
-            CloseReason::Shutdown,
-            CloseReason::WrongChain,
-            CloseReason::SlowReader,
-        ] {
+        for reason in [CloseReason::Shutdown, CloseReason::WrongChain, CloseReason::SlowReader] {
             let text = reason.to_error_text();
-            assert_eq!(
-                CloseReason::from_error_text(&text),
-                CloseReason::Remote(Box::new(reason))
-            );
+            assert_eq!(CloseReason::from_error_text(&text), CloseReason::Remote(Box::new(reason)));
         }
     }
 

@@ -62,10 +62,7 @@ pub struct ConnectionMap<T> {
 impl<T> ConnectionMap<T> {
     /// An empty table.
     pub const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            len: 0,
-        }
+        Self { slots: Vec::new(), len: 0 }
     }
 
     /// Puts `value` in for a connection. What stood in its slot before is returned, whether it was
@@ -109,18 +106,12 @@ impl<T> ConnectionMap<T> {
 
     /// All of them, in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
-        self.slots
-            .iter()
-            .flatten()
-            .map(|(connection, value)| (*connection, value))
+        self.slots.iter().flatten().map(|(connection, value)| (*connection, value))
     }
 
     /// All of them, to change them, in the order of their slots.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
-        self.slots
-            .iter_mut()
-            .flatten()
-            .map(|(connection, value)| (*connection, value))
+        self.slots.iter_mut().flatten().map(|(connection, value)| (*connection, value))
     }
 
     /// The connections, in the order of their slots.

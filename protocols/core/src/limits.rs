@@ -32,10 +32,7 @@ pub struct QueueLimit {
 
 impl Default for Limits {
     fn default() -> Self {
-        let queue = |kib: usize| QueueLimit {
-            max_frames: 1000,
-            max_bytes: kib * 1024,
-        };
+        let queue = |kib: usize| QueueLimit { max_frames: 1000, max_bytes: kib * 1024 };
         Self {
             max_connections: 50,
             max_opening: 512,
@@ -186,10 +183,7 @@ impl Limits {
         ];
         for (value, name) in positive {
             if value == 0 {
-                return Err(InvalidLimits {
-                    name,
-                    must: "be at least 1",
-                });
+                return Err(InvalidLimits { name, must: "be at least 1" });
             }
         }
         let timeouts = [
@@ -199,21 +193,11 @@ impl Limits {
         ];
         for (value, name) in timeouts {
             if value.is_zero() {
-                return Err(InvalidLimits {
-                    name,
-                    must: "be longer than nothing",
-                });
+                return Err(InvalidLimits { name, must: "be longer than nothing" });
             }
         }
-        if self
-            .queues
-            .iter()
-            .any(|queue| queue.max_frames == 0 || queue.max_bytes < 1024)
-        {
-            return Err(InvalidLimits {
-                name: "queue",
-                must: "hold at least one frame and 1024 bytes",
-            });
+        if self.queues.iter().any(|queue| queue.max_frames == 0 || queue.max_bytes < 1024) {
+            return Err(InvalidLimits { name: "queue", must: "hold at least one frame and 1024 bytes" });
         }
         if self.first_frame_bytes < 128 || self.first_frame_bytes > MAX_PAYLOAD {
             return Err(InvalidLimits {

@@ -96,18 +96,12 @@ pub struct Violation {
 impl Violation {
     /// Charges the sender and goes on.
     pub const fn tolerable(offence: Offence) -> Self {
-        Self {
-            offence,
-            is_fatal: false,
-        }
+        Self { offence, is_fatal: false }
     }
 
     /// Charges the sender and closes the connection.
     pub const fn fatal(offence: Offence) -> Self {
-        Self {
-            offence,
-            is_fatal: true,
-        }
+        Self { offence, is_fatal: true }
     }
 
     /// What was done.

@@ -60,10 +60,19 @@ pub struct PeerInfo {
     pub name: Box<str>,
     /// Its software. Empty if it said nothing.
     pub user_agent: Box<str>,
+    /// It knows nothing beyond version 1 of the protocol.
+    pub is_version_1: bool,
     /// What its Handshake's extension says; none for a version-1 node.
     pub announcement: Option<Box<Announcement>>,
     /// By how many seconds its clock seems to be ahead of ours. Not to be trusted.
     pub clock_skew_seconds: i64,
+}
+
+impl PeerInfo {
+    /// A version-1 node that has said nothing of itself.
+    pub fn version_1() -> Self {
+        Self { is_version_1: true, ..Self::default() }
+    }
 }
 
 /// A peer with which a session is established.
@@ -82,16 +91,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Whether it is a version-1 node, which knows nothing beyond that version.
+    /// Whether it is a version-1 node, which knows nothing beyond that version and must be sent
+    /// nothing while it may be waiting for an answer.
     pub const fn is_version_1(&self) -> bool {
-        self.info.announcement.is_none()
+        self.info.is_version_1
     }
 
     /// Whether it announced at least this version of a capability.
     pub fn can(&self, capability: &str, version: u16) -> bool {
-        self.info
-            .announcement
-            .as_ref()
-            .is_some_and(|it| it.can(capability, version))
+        self.info.announcement.as_ref().is_some_and(|it| it.can(capability, version))
     }
 }

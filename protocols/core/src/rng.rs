@@ -23,10 +23,7 @@ pub struct Rng {
 impl Rng {
     /// The stream that belongs to `seed`.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self {
-            seed,
-            stream: ChaCha12Rng::from_seed(seed),
-        }
+        Self { seed, stream: ChaCha12Rng::from_seed(seed) }
     }
 
     /// The stream that belongs to a small number, for tests and simulations.

@@ -27,10 +27,7 @@ fn bytes(case: &Value, key: &str) -> Vec<u8> {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -58,10 +55,8 @@ fn fields(message: &AnyMessage<'_>) -> Value {
             json!({"max_count": it.max_count, "exclude": it.exclude.iter().collect::<Vec<_>>()})
         }
         AnyMessage::Peers(it) => {
-            let peers: Vec<_> = it
-                .iter()
-                .map(|peer| json!({"ip": peer.ip().to_string(), "port": peer.port()}))
-                .collect();
+            let peers: Vec<_> =
+                it.iter().map(|peer| json!({"ip": peer.ip().to_string(), "port": peer.port()})).collect();
             json!({"peers": peers})
         }
         AnyMessage::GetHeaders(it) => json!({
@@ -156,9 +151,7 @@ fn valid_payloads_decode_and_encode_back_to_the_same_bytes() {
         assert_eq!(fields(&message), normalized(case["fields"].clone()), "{name}");
 
         let mut encoded = Vec::new();
-        message
-            .encode(&mut encoded)
-            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        message.encode(&mut encoded).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(hex(&encoded), hex(&payload), "{name}");
         assert_eq!(message.encoded_len(), payload.len(), "{name}");
         let frame = message.to_frame().unwrap();
@@ -182,10 +175,7 @@ fn invalid_payloads_are_refused_with_a_reason() {
         let error = validate(message_type(case), &bytes(case, "payload_hex")).expect_err(name);
         // A reason that a person can act on names a field and what is wrong with it.
         let reason = error.to_string();
-        assert!(
-            !error.field.is_empty() && reason.len() > error.field.len() + 5,
-            "{name}: {reason}"
-        );
+        assert!(!error.field.is_empty() && reason.len() > error.field.len() + 5, "{name}: {reason}");
     }
 }
 
@@ -199,21 +189,13 @@ fn what_the_reference_tolerates_is_refused_but_for_two_ignored_payloads() {
         let payload = bytes(case, "payload_hex");
         let ignored = matches!(message_type, MessageType::HANDSHAKE_ACK | MessageType::HEARTBEAT);
         let result = AnyMessage::decode(message_type, &payload);
-        assert_eq!(
-            result.is_ok(),
-            ignored && payload.len() <= 1024,
-            "{name}: {result:?}"
-        );
+        assert_eq!(result.is_ok(), ignored && payload.len() <= 1024, "{name}: {result:?}");
         if let Ok(message) = result {
             assert_eq!(message.encoded_len(), 0, "{name}");
         }
         let canonical = bytes(case, "canonical_payload_hex");
         if canonical != payload && name != "Handshake/invalid-utf8-only-is-not-blank" {
-            assert_eq!(
-                validate(message_type, &canonical),
-                Ok(()),
-                "canonical form of {name}"
-            );
+            assert_eq!(validate(message_type, &canonical), Ok(()), "canonical form of {name}");
         }
     }
 }
@@ -227,11 +209,7 @@ fn large_payloads_meet_the_limit_of_their_type() {
         let mut payload = bytes(case, "prefix_hex");
         let count = case["fill_count"].as_u64().unwrap() as usize;
         payload.extend(std::iter::repeat_n(bytes(case, "fill_hex")[0], count));
-        assert_eq!(
-            Hash::of(&payload).to_string(),
-            text(case, "payload_sha256"),
-            "{name}"
-        );
+        assert_eq!(Hash::of(&payload).to_string(), text(case, "payload_sha256"), "{name}");
 
         let accept = case["expect"]["frame_decoder"] == "accept";
         let result = AnyMessage::decode(message_type(case), &payload);
@@ -272,11 +250,9 @@ fn what_cannot_be_constructed_is_not_encoded() {
         let fields = &case["fields"];
         let number = |key: &str| fields[key].as_i64().unwrap();
         // A hash of 16 bytes cannot even be written down: the type has 32.
-        let short_hash = ["locator_hash", "stop_hash", "block_hash"].iter().any(|key| {
-            fields[key]
-                .as_str()
-                .is_some_and(|hash| hash.parse::<Hash>().is_err())
-        });
+        let short_hash = ["locator_hash", "stop_hash", "block_hash"]
+            .iter()
+            .any(|key| fields[key].as_str().is_some_and(|hash| hash.parse::<Hash>().is_err()));
         let short_miner = fields["miner_id"].as_str().is_some_and(|id| id.len() != 66);
         if short_hash || short_miner {
             continue;
@@ -292,19 +268,12 @@ fn what_cannot_be_constructed_is_not_encoded() {
             "GetPeers" => {
                 let count = fields["exclude_count"].as_u64().unwrap_or(0) as usize;
                 let exclude = Exclude::new(&many_texts[..count]);
-                encode_any(&GetPeers {
-                    max_count: number("max_count") as i32,
-                    exclude,
-                })
+                encode_any(&GetPeers { max_count: number("max_count") as i32, exclude })
             }
             "Peers" => encode_any(&Peers::new(&many_peers[..number("peer_count") as usize])),
             "GetHeaders" => {
                 let max_headers = number("max_headers") as i32;
-                encode_any(&GetHeaders {
-                    locator: Hash::ZERO,
-                    stop: None,
-                    max_headers,
-                })
+                encode_any(&GetHeaders { locator: Hash::ZERO, stop: None, max_headers })
             }
             "Headers" => encode_any(&Headers::new(&many_headers[..number("header_count") as usize])),
             "Block" => encode_any(&Block { bytes: &[] }),
@@ -312,27 +281,17 @@ fn what_cannot_be_constructed_is_not_encoded() {
             "Transaction" => encode_any(&Transaction { bytes: &[] }),
             "TxPoolRequest" => {
                 let max_transactions = number("max_transactions") as i32;
-                encode_any(&TxPoolRequest {
-                    max_transactions,
-                    include_data: true,
-                })
+                encode_any(&TxPoolRequest { max_transactions, include_data: true })
             }
-            "ProofSubmission" => encode_any(&ProofSubmission {
-                block_height: 0,
-                miner_id: [0; 33],
-                proof: &[],
-            }),
-            "BlockAccepted" => encode_any(&BlockAccepted {
-                hash: Hash::ZERO,
-                height: number("block_height"),
-            }),
+            "ProofSubmission" => {
+                encode_any(&ProofSubmission { block_height: 0, miner_id: [0; 33], proof: &[] })
+            }
+            "BlockAccepted" => {
+                encode_any(&BlockAccepted { hash: Hash::ZERO, height: number("block_height") })
+            }
             other => panic!("no constructor for {other}"),
         };
-        assert!(
-            matches!(result, Err(EncodeError::Invalid(_))),
-            "{}/{name}: {result:?}",
-            text(case, "type")
-        );
+        assert!(matches!(result, Err(EncodeError::Invalid(_))), "{}/{name}: {result:?}", text(case, "type"));
     }
 }
 
@@ -350,9 +309,7 @@ fn streams_are_cut_as_the_reference_cuts_them_however_they_arrive() {
             for expected in case["expect"].as_array().unwrap() {
                 match text(expected, "outcome") {
                     "message" => {
-                        let frame = frames
-                            .next()
-                            .unwrap_or_else(|| panic!("{name}: a message is missing"));
+                        let frame = frames.next().unwrap_or_else(|| panic!("{name}: a message is missing"));
                         consumed += frame.len();
                         assert_eq!(expected["consumed"], consumed, "{name}");
                         let message = AnyMessage::decode(frame.message_type(), frame.payload()).unwrap();
@@ -420,10 +377,7 @@ fn headers_go_both_ways_and_have_their_hash() {
         let header = BlockHeader::decode(&serialized).unwrap();
         check_header(&header, &case["fields"]);
         assert_eq!(hex(&header.to_bytes()), hex(&serialized));
-        assert_eq!(
-            hex(&serialized[..UNSIGNED_HEADER_BYTES]),
-            text(case, "unsigned_hex")
-        );
+        assert_eq!(hex(&serialized[..UNSIGNED_HEADER_BYTES]), text(case, "unsigned_hex"));
         assert_eq!(header.hash().to_string(), text(case, "hash_hex"));
     }
 }
@@ -435,10 +389,7 @@ fn invalid_headers_are_refused() {
     for case in &cases {
         let name = text(case, "name");
         let error = spacetime_core::chain::BlockHeader::decode(&bytes(case, "hex")).expect_err(name);
-        assert!(
-            name.contains(error.field) || error.to_string().contains("cut short"),
-            "{name}: {error}"
-        );
+        assert!(name.contains(error.field) || error.to_string().contains("cut short"), "{name}: {error}");
     }
 }
 
@@ -469,10 +420,8 @@ fn blocks_go_both_ways_and_have_their_hash() {
         assert_eq!(case["serialized_len"], serialized.len());
         let block = Block::decode(&serialized).unwrap();
         check_header(&block.header, &case["header"]);
-        let transactions: Vec<_> = block
-            .transactions()
-            .map(|bytes| Transaction::decode(bytes).unwrap())
-            .collect();
+        let transactions: Vec<_> =
+            block.transactions().map(|bytes| Transaction::decode(bytes).unwrap()).collect();
         for (transaction, expected) in transactions.iter().zip(case["transactions"].as_array().unwrap()) {
             check_transaction(transaction, expected.get("fields").unwrap_or(expected));
         }
@@ -490,10 +439,7 @@ fn blocks_go_both_ways_and_have_their_hash() {
         let mut encoded = Vec::new();
         Block::encode(&block.header, &transactions, &block.proof, &mut encoded);
         assert_eq!(hex(&encoded), hex(&serialized));
-        assert_eq!(
-            block_hash(&serialized).unwrap().to_string(),
-            text(case, "hash_hex")
-        );
+        assert_eq!(block_hash(&serialized).unwrap().to_string(), text(case, "hash_hex"));
 
         for cut in 0..serialized.len() {
             assert!(Block::decode(&serialized[..cut]).is_err(), "cut to {cut} bytes");
@@ -511,9 +457,51 @@ fn transaction_roots() {
     for case in &cases {
         let hashes = case["tx_hashes"].as_array().unwrap();
         let hashes = hashes.iter().map(|hash| hash.as_str().unwrap().parse().unwrap());
-        assert_eq!(
-            spacetime_core::chain::transaction_root(hashes).to_string(),
-            text(case, "root")
-        );
+        assert_eq!(spacetime_core::chain::transaction_root(hashes).to_string(), text(case, "root"));
+    }
+}
+
+/// Handshake and announcement in a payload, if both are valid.
+fn read_extension(payload: &[u8]) -> Option<spacetime_core::wire::Announcement> {
+    use spacetime_core::wire::{Announcement, Decode as _};
+    Announcement::read(Handshake::decode(payload).ok()?.extension?).ok()
+}
+
+#[test]
+fn handshake_extensions_go_both_ways() {
+    use spacetime_core::wire::Decode as _;
+    let vectors: Value = serde_json::from_str(include_str!("vectors/extensions.json")).unwrap();
+    for case in vectors["valid"].as_array().unwrap() {
+        let name = text(case, "name");
+        let payload = bytes(case, "handshake_payload_hex");
+        let announcement = read_extension(&payload).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(case["protocol_versions"][0], announcement.protocol_versions.0);
+        assert_eq!(case["protocol_versions"][1], announcement.protocol_versions.1);
+        assert_eq!(text(case, "chain_id"), announcement.chain_id.to_string());
+        assert_eq!(case["listen_port"].as_u64(), announcement.listen_port.map(u64::from));
+        let capabilities: Vec<_> =
+            announcement.capabilities.iter().map(|it| format!("{}/{}", it.name, it.version)).collect();
+        assert_eq!(case["capabilities"], serde_json::json!(capabilities));
+        assert_eq!(case["nonce"], announcement.nonce);
+        let best = announcement.best_block;
+        assert_eq!(case["best_block"]["height"].as_u64(), best.map(|(height, _)| height));
+        assert_eq!(case["best_block"]["hash"].as_str(), best.map(|(_, hash)| hash.to_string()).as_deref());
+
+        assert_eq!(hex(&announcement.to_bytes().unwrap()), text(case, "entries_hex"), "{name}");
+        let mut encoded = Vec::new();
+        Handshake::decode(&payload).unwrap().encode(&mut encoded).unwrap();
+        assert_eq!(hex(&encoded), hex(&payload), "{name}");
+    }
+    let unknown_key = bytes(&vectors["unknown_key"], "handshake_payload_hex");
+    assert!(read_extension(&unknown_key).is_some());
+}
+
+#[test]
+fn malformed_handshake_extensions_are_refused() {
+    let vectors: Value = serde_json::from_str(include_str!("vectors/extensions.json")).unwrap();
+    let cases = vectors["invalid"].as_array().unwrap();
+    assert!(cases.len() >= 15);
+    for case in cases {
+        assert!(read_extension(&bytes(case, "handshake_payload_hex")).is_none(), "{case}");
     }
 }

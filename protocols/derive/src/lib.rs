@@ -30,18 +30,14 @@ use syn::{
 #[proc_macro_derive(NetworkBehaviour, attributes(behaviour))]
 pub fn derive_in_core(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input, parse_quote!(::spacetime_core))
-        .unwrap_or_else(Error::into_compile_error)
-        .into()
+    expand(&input, parse_quote!(::spacetime_core)).unwrap_or_else(Error::into_compile_error).into()
 }
 
 /// The same with paths into `spacetime_network`, which exports it as `NetworkBehaviour`.
 #[proc_macro_derive(FacadeNetworkBehaviour, attributes(behaviour))]
 pub fn derive_in_facade(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input, parse_quote!(::spacetime_network))
-        .unwrap_or_else(Error::into_compile_error)
-        .into()
+    expand(&input, parse_quote!(::spacetime_network)).unwrap_or_else(Error::into_compile_error).into()
 }
 
 /// One field of the struct: a member of the tree.
@@ -80,10 +76,7 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
     let mut generics = input.generics.clone();
     for Member { ty, .. } in &members {
         if !generics.params.is_empty() {
-            generics
-                .make_where_clause()
-                .predicates
-                .push(parse_quote!(#ty: #support::NetworkBehaviour));
+            generics.make_where_clause().predicates.push(parse_quote!(#ty: #support::NetworkBehaviour));
         }
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
@@ -179,9 +172,7 @@ fn wrapper_enum(
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let variants: Vec<_> = members.iter().map(|member| &member.variant).collect();
     let names = variants.iter().map(|variant| variant.to_string());
-    let docs = members
-        .iter()
-        .map(|member| format!("Of the field `{}`.", member.field));
+    let docs = members.iter().map(|member| format!("Of the field `{}`.", member.field));
     quote! {
         #[doc = #doc]
         #vis enum #name #generics #where_clause {
@@ -221,11 +212,7 @@ fn conflict_checks(members: &[Member<'_>], support: &TokenStream) -> TokenStream
 
 fn crate_path(input: &DeriveInput, default: Path) -> Result<Path, Error> {
     let mut path = default;
-    for attribute in input
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("behaviour"))
-    {
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("behaviour")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("the only option is `crate = path`"));
@@ -268,17 +255,10 @@ fn members(input: &DeriveInput) -> Result<Vec<Member<'_>>, Error> {
                 ),
             ));
         }
-        members.push(Member {
-            field: ident,
-            ty: &field.ty,
-            variant,
-        });
+        members.push(Member { field: ident, ty: &field.ty, variant });
     }
     if members.is_empty() {
-        return Err(Error::new_spanned(
-            &input.ident,
-            "a tree needs at least one behaviour",
-        ));
+        return Err(Error::new_spanned(&input.ident, "a tree needs at least one behaviour"));
     }
     Ok(members)
 }
@@ -290,12 +270,7 @@ fn camel_case(field: &Ident) -> Result<Ident, Error> {
         .split('_')
         .map(|word| {
             let mut letters = word.chars();
-            letters
-                .next()
-                .into_iter()
-                .flat_map(char::to_uppercase)
-                .chain(letters)
-                .collect::<String>()
+            letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
         })
         .collect();
     match syn::parse_str::<Ident>(&name) {

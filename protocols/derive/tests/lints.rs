@@ -76,11 +76,7 @@ mod inner {
     }
 
     pub(crate) fn closed() -> Closed<Leaf<Ping>> {
-        Closed {
-            hidden: Hidden {
-                generic: Leaf::default(),
-            },
-        }
+        Closed { hidden: Hidden { generic: Leaf::default() } }
     }
 }
 

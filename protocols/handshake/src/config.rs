@@ -71,10 +71,7 @@ impl Config {
     /// One more thing that it can do beyond version 1. None.
     #[must_use]
     pub fn with_capability(mut self, name: impl Into<String>, version: u16) -> Self {
-        self.capabilities.push(Capability {
-            name: name.into(),
-            version,
-        });
+        self.capabilities.push(Capability { name: name.into(), version });
         self.capabilities.sort();
         self
     }

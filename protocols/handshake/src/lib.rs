@@ -66,7 +66,7 @@ use spacetime_core::{
     NetworkBehaviour, Offence, PeerId, PeerInfo, Rng, Role, Signal, Time, Violation,
 };
 
-/// The gate. One per node; see the [crate](crate).
+/// The gate. One per node; see the [crate].
 #[derive(Debug)]
 pub struct Handshake {
     config: Config,
@@ -156,11 +156,7 @@ impl Handshake {
             };
             cx.send(connection, &handshake)
         });
-        debug_assert_eq!(
-            sent,
-            Ok(()),
-            "the configuration was validated, and a new connection has room"
-        );
+        debug_assert_eq!(sent, Ok(()), "the configuration was validated, and a new connection has room");
     }
 
     fn on_opening_frame(
@@ -182,13 +178,13 @@ impl Handshake {
             }
             (_, Step::AnsweringHandshake) => {
                 self.finish(connection);
-                cx.establish_with(connection, PeerInfo::default(), frame);
+                cx.establish_with(connection, PeerInfo::version_1(), frame);
                 Ok(())
             }
             (MessageType::HANDSHAKE_ACK, Step::Handshake) => Err(out_of_place(frame).into()),
             (_, Step::Handshake | Step::Ack) if self.config.legacy() == Legacy::Serve => {
                 self.finish(connection);
-                cx.establish_with(connection, PeerInfo::default(), frame);
+                cx.establish_with(connection, PeerInfo::version_1(), frame);
                 Ok(())
             }
             (_, Step::Handshake | Step::Ack) => Err(out_of_place(frame).into()),
@@ -209,12 +205,8 @@ impl Handshake {
         connection: ConnectionId,
         frame: &Frame,
     ) -> Result<(), Refusal> {
-        let malformed = |error| {
-            Violation::fatal(Offence::Malformed {
-                message_type: MessageType::HANDSHAKE,
-                error,
-            })
-        };
+        let malformed =
+            |error| Violation::fatal(Offence::Malformed { message_type: MessageType::HANDSHAKE, error });
         let handshake: wire::Handshake<'_> = frame.decode().map_err(malformed)?;
         let announcement = match handshake.extension {
             Some(extension) => {
@@ -223,8 +215,7 @@ impl Handshake {
             }
             None => None,
         };
-        self.check(cx, connection, &handshake, announcement.as_ref())
-            .map_err(Refusal::Close)?;
+        self.check(cx, connection, &handshake, announcement.as_ref()).map_err(Refusal::Close)?;
 
         let Some(OpeningConnection { direction, .. }) = cx.opening(connection) else {
             return Ok(());
@@ -241,6 +232,7 @@ impl Handshake {
             name: handshake.node_id.into(),
             user_agent: handshake.user_agent.into(),
             clock_skew_seconds: handshake.timestamp.saturating_sub(cx.unix_seconds()),
+            is_version_1: announcement.is_none(),
             announcement: announcement.map(Box::new),
         };
         cx.establish(connection, info);
@@ -317,7 +309,7 @@ impl Handshake {
     fn on_deadline(&mut self, cx: &mut Context<'_, Infallible>) {
         while let Some(connection) = self.graces.pop_due(cx.now()) {
             self.opening.remove(connection);
-            cx.establish(connection, PeerInfo::default());
+            cx.establish(connection, PeerInfo::version_1());
         }
     }
 }
@@ -328,13 +320,7 @@ fn out_of_place(frame: &Frame) -> Violation {
 
 impl NetworkBehaviour for Handshake {
     const CLAIMS: Claims = Claims::NONE
-        .with(
-            Role::Message,
-            &[
-                TypeRule::of::<wire::Handshake<'_>>(),
-                TypeRule::of::<HandshakeAck>(),
-            ],
-        )
+        .with(Role::Message, &[TypeRule::of::<wire::Handshake<'_>>(), TypeRule::of::<HandshakeAck>()])
         .with_gate();
     type Event = Infallible;
     type Command = Infallible;

@@ -13,18 +13,14 @@ const CHAIN: Hash = Hash([7; 32]);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config() -> Config {
-    Config::new(CHAIN)
-        .with_listen_port(Some(8333))
-        .with_capability("relay.announce", 1)
+    Config::new(CHAIN).with_listen_port(Some(8333)).with_capability("relay.announce", 1)
 }
 
 /// Two nodes with these gates.
 fn pair(seed: u64, first: Config, second: Config) -> Simulation<Handshake> {
     let mut simulation = Simulation::new(seed);
     for config in [first, second] {
-        simulation.add_node(Limits::default(), |boot| {
-            Handshake::new(config, &boot.rng).unwrap()
-        });
+        simulation.add_node(Limits::default(), |boot| Handshake::new(config, &boot.rng).unwrap());
     }
     simulation
 }
@@ -69,10 +65,7 @@ fn both_ends_learn_who_the_other_is() {
 fn what_does_not_belong_here_is_refused_and_told_why() {
     let other_chain = Config::new(Hash([8; 32]));
     let newer = config().with_protocol_versions(2, 3);
-    for (other, reason) in [
-        (other_chain, CloseReason::WrongChain),
-        (newer, CloseReason::WrongVersion),
-    ] {
+    for (other, reason) in [(other_chain, CloseReason::WrongChain), (newer, CloseReason::WrongVersion)] {
         let mut simulation = pair(2, config(), other);
         simulation.dial(0, 1).unwrap();
         simulation.run_for(SECOND);
@@ -86,11 +79,8 @@ fn what_does_not_belong_here_is_refused_and_told_why() {
 
 #[test]
 fn overlapping_versions_are_enough() {
-    let mut simulation = pair(
-        3,
-        config().with_protocol_versions(1, 4),
-        config().with_protocol_versions(3, 9),
-    );
+    let mut simulation =
+        pair(3, config().with_protocol_versions(1, 4), config().with_protocol_versions(3, 9));
     simulation.dial(0, 1).unwrap();
     simulation.run_for(SECOND);
     assert_eq!((sessions(&simulation, 0), sessions(&simulation, 1)), (1, 1));
@@ -112,10 +102,7 @@ fn the_pinned_peer_must_answer() {
     let address = simulation.address(1).pinned(wrong);
     simulation.act(0, |_, cx| cx.dial(address)).unwrap();
     simulation.run_for(SECOND);
-    assert_eq!(
-        dial_error(&simulation, 0),
-        Some(DialError::Closed(CloseReason::WrongPeer))
-    );
+    assert_eq!(dial_error(&simulation, 0), Some(DialError::Closed(CloseReason::WrongPeer)));
 
     let address = simulation.address(1).pinned(right);
     simulation.act(0, |_, cx| cx.dial(address)).unwrap();
@@ -132,18 +119,9 @@ fn simultaneous_dials_end_in_one_session_on_both_ends() {
         let _already_connected = simulation.dial(1, 0);
         simulation.run_for(SECOND * 2);
         let kept: Vec<_> = (0..2)
-            .map(|node| {
-                simulation
-                    .swarm(node)
-                    .peers()
-                    .map(|(_, peer)| peer.direction)
-                    .collect::<Vec<_>>()
-            })
+            .map(|node| simulation.swarm(node).peers().map(|(_, peer)| peer.direction).collect::<Vec<_>>())
             .collect();
-        assert!(
-            kept[0].len() == 1 && kept[1].len() == 1 && kept[0] != kept[1],
-            "seed {seed}: {kept:?}"
-        );
+        assert!(kept[0].len() == 1 && kept[1].len() == 1 && kept[0] != kept[1], "seed {seed}: {kept:?}");
     }
 }
 
@@ -151,19 +129,14 @@ fn simultaneous_dials_end_in_one_session_on_both_ends() {
 
 fn one_node(legacy: Legacy) -> Simulation<Handshake> {
     let mut simulation = Simulation::new(9);
-    simulation.add_node(Limits::default(), |boot| {
-        Handshake::new(config().with_legacy(legacy), &boot.rng).unwrap()
-    });
+    simulation
+        .add_node(Limits::default(), |boot| Handshake::new(config().with_legacy(legacy), &boot.rng).unwrap());
     simulation
 }
 
 /// The types of the frames that a puppet got.
 fn received<B: NetworkBehaviour>(simulation: &mut Simulation<B>, puppet: PuppetId) -> Vec<MessageType> {
-    simulation
-        .puppet_frames(puppet)
-        .into_iter()
-        .map(|(message_type, _)| message_type)
-        .collect()
+    simulation.puppet_frames(puppet).into_iter().map(|(message_type, _)| message_type).collect()
 }
 
 #[test]
@@ -175,10 +148,7 @@ fn a_version_1_dialer_gets_an_empty_acknowledgement_and_nothing_else() {
     assert_eq!(simulation.puppet_received(puppet), [1, 0, 0, 0, 0x02]);
     let (_, peer) = simulation.swarm(0).peers().next().expect("a session");
     assert!(peer.is_version_1());
-    assert_eq!(
-        (&*peer.info.name, peer.info.clock_skew_seconds),
-        ("a random string", -100)
-    );
+    assert_eq!((&*peer.info.name, peer.info.clock_skew_seconds), ("a random string", -100));
 }
 
 #[test]
@@ -243,10 +213,7 @@ fn a_large_first_frame_ends_the_connection_before_it_is_buffered() {
     simulation.puppet_send(puppet, &block.bytes()[..5]);
     simulation.run_for(SECOND);
     assert!(simulation.puppet_is_closed(puppet));
-    assert!(matches!(
-        refusal(&simulation, 0),
-        Some(CloseReason::Violation(Offence::Frame(_)))
-    ));
+    assert!(matches!(refusal(&simulation, 0), Some(CloseReason::Violation(Offence::Frame(_)))));
 }
 
 fn announcement() -> Announcement {
@@ -274,15 +241,10 @@ fn malformed_handshakes_are_closed_and_charged() {
         simulation.puppet_send(puppet, &bad);
         simulation.run_for(SECOND);
         assert!(simulation.puppet_is_closed(puppet));
-        let charged = simulation.events(0).iter().any(|(_, event)| {
-            matches!(
-                event,
-                Event::Offence {
-                    offence: Offence::Malformed { .. },
-                    ..
-                }
-            )
-        });
+        let charged = simulation
+            .events(0)
+            .iter()
+            .any(|(_, event)| matches!(event, Event::Offence { offence: Offence::Malformed { .. }, .. }));
         assert!(charged && sessions(&simulation, 0) == 0);
     }
 }
@@ -414,12 +376,7 @@ fn heartbeats_are_taken_from_anybody_who_is_in() {
     simulation.puppet_send_message(puppet, &Heartbeat);
     simulation.run_for(SECOND);
     assert_eq!(sessions(&simulation, 0), 1);
-    assert!(
-        !simulation
-            .events(0)
-            .iter()
-            .any(|(_, event)| matches!(event, Event::Offence { .. }))
-    );
+    assert!(!simulation.events(0).iter().any(|(_, event)| matches!(event, Event::Offence { .. })));
 }
 
 #[test]

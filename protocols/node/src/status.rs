@@ -96,7 +96,11 @@ impl<R: ChainRules + 'static> Node<R> {
         let announced = peer.info.announcement.as_ref().and_then(|it| it.best_block);
         let round_trip = self.ping.round_trip(connection);
         PeerStatus {
-            peer_id: if peer.identity.proven().is_some() { peer.identity.name() } else { peer.info.name.to_string() },
+            peer_id: if peer.identity.proven().is_some() {
+                peer.identity.name()
+            } else {
+                peer.info.name.to_string()
+            },
             proven: peer.identity.proven().is_some(),
             address: peer.address.to_string(),
             direction: match peer.direction {

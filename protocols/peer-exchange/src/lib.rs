@@ -43,13 +43,14 @@ use core::time::Duration;
 
 use spacetime_core::wire::{Exclude, Frame, GetPeers, Nothing, Peers};
 use spacetime_core::{
-    Address, CloseReason, ConnectionId, ConnectionMap, Context, Direction, Protocol, SendError, Time, Violation,
+    Address, CloseReason, ConnectionId, ConnectionMap, Context, Direction, Protocol, SendError, Time,
+    Violation,
 };
 
 /// How long after a full answer a peer gets the next one (seed).
 pub const ANSWER_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The behaviour. See the [crate](crate).
+/// The behaviour. See the [crate].
 #[derive(Debug, Default)]
 pub struct PeerExchange {
     /// When each peer got its last full answer.

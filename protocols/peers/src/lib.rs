@@ -36,8 +36,8 @@ use core::time::Duration;
 
 use spacetime_core::wire::{Frame, Nothing};
 use spacetime_core::{
-    Address, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, DialError, Protocol, Rng, Severity, Signal,
-    Time, Violation,
+    Address, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, DialError, Protocol, Rng,
+    Severity, Signal, Time, Violation,
 };
 
 /// Addresses that can be kept connected at the same time.
@@ -73,7 +73,7 @@ struct Kept {
     failures: u32,
 }
 
-/// The behaviour. See the [crate](crate).
+/// The behaviour. See the [crate].
 #[derive(Debug)]
 pub struct Peers {
     rng: Rng,
@@ -178,7 +178,12 @@ impl Protocol for Peers {
         }
     }
 
-    fn on_closed(&mut self, cx: &mut Context<'_, Infallible>, connection: ConnectionId, reason: &CloseReason) {
+    fn on_closed(
+        &mut self,
+        cx: &mut Context<'_, Infallible>,
+        connection: ConnectionId,
+        reason: &CloseReason,
+    ) {
         self.scores.remove(connection);
         if let Some(index) = self.index_of(connection) {
             self.wait(cx.now(), index, wait_after(reason));

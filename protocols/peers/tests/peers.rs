@@ -30,7 +30,8 @@ fn sessions(simulation: &Simulation<Node>, node: usize) -> usize {
 
 /// When a node's dials failed.
 fn failures(simulation: &Simulation<Node>, node: usize) -> Vec<Time> {
-    let failed = |(at, event): &(Time, Event<NodeEvent>)| matches!(event, Event::DialFailed { .. }).then_some(*at);
+    let failed =
+        |(at, event): &(Time, Event<NodeEvent>)| matches!(event, Event::DialFailed { .. }).then_some(*at);
     simulation.events(node).iter().filter_map(failed).collect()
 }
 

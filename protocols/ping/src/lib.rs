@@ -69,10 +69,7 @@ pub struct Config {
 impl Default for Config {
     /// Every 2 minutes (Bitcoin Core), 20 s for the answer.
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(120),
-            timeout: Duration::from_secs(20),
-        }
+        Self { interval: Duration::from_secs(120), timeout: Duration::from_secs(20) }
     }
 }
 
@@ -94,11 +91,7 @@ impl Config {
 
     /// Whether a node can ping by this.
     pub const fn validate(&self) -> Result<(), InvalidConfig> {
-        if self.interval.is_zero() || self.timeout.is_zero() {
-            Err(InvalidConfig)
-        } else {
-            Ok(())
-        }
+        if self.interval.is_zero() || self.timeout.is_zero() { Err(InvalidConfig) } else { Ok(()) }
     }
 }
 
@@ -134,7 +127,7 @@ pub struct Event {
     pub round_trip: Duration,
 }
 
-/// The behaviour. See the [crate](crate).
+/// The behaviour. See the [crate].
 #[derive(Debug)]
 pub struct Ping {
     config: Config,
@@ -164,12 +157,7 @@ impl Ping {
     /// The behaviour with this configuration.
     pub fn new(config: Config, rng: &Rng) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        Ok(Self {
-            config,
-            rng: rng.fork("ping"),
-            peers: ConnectionMap::new(),
-            deadlines: Deadlines::new(),
-        })
+        Ok(Self { config, rng: rng.fork("ping"), peers: ConnectionMap::new(), deadlines: Deadlines::new() })
     }
 
     /// What was measured on a connection.
@@ -192,13 +180,7 @@ impl Ping {
             }
         }
         let nonce = self.rng.u64() as i64;
-        match cx.send(
-            connection,
-            &wire::Ping {
-                nonce,
-                timestamp: cx.unix_seconds(),
-            },
-        ) {
+        match cx.send(connection, &wire::Ping { nonce, timestamp: cx.unix_seconds() }) {
             Ok(()) => {
                 peer.asked = Some(Asked { nonce, since: now });
                 self.deadlines.set(connection, now + self.config.timeout);
@@ -224,10 +206,7 @@ impl Ping {
         }
         let next = cx.now() + self.rng.jitter(self.config.interval);
         self.deadlines.set(connection, next);
-        cx.emit(Event {
-            connection,
-            round_trip,
-        });
+        cx.emit(Event { connection, round_trip });
         true
     }
 
@@ -245,13 +224,7 @@ impl Ping {
         if let Some(last) = peer.answered.last_mut() {
             *last = Some(ping.nonce);
         }
-        match cx.send(
-            from,
-            &wire::Pong {
-                nonce: ping.nonce,
-                timestamp: cx.unix_seconds(),
-            },
-        ) {
+        match cx.send(from, &wire::Pong { nonce: ping.nonce, timestamp: cx.unix_seconds() }) {
             // The Swarm closes a connection whose critical queue is full.
             Ok(()) | Err(SendError::Closed | SendError::Full) => {}
             Err(error) => debug_assert!(false, "a Pong can always be encoded: {error}"),
@@ -266,15 +239,8 @@ impl Protocol for Ping {
     type Command = Infallible;
 
     fn on_established(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
-        let is_version_1 = cx
-            .peer(connection)
-            .is_some_and(spacetime_core::Peer::is_version_1);
-        let peer = Peer {
-            is_version_1,
-            asked: None,
-            answered: [None; ANSWERED_NONCES],
-            round_trip: None,
-        };
+        let is_version_1 = cx.peer(connection).is_some_and(spacetime_core::Peer::is_version_1);
+        let peer = Peer { is_version_1, asked: None, answered: [None; ANSWERED_NONCES], round_trip: None };
         self.peers.insert(connection, peer);
         self.ask(cx, connection);
     }

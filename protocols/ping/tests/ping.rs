@@ -18,9 +18,7 @@ struct Node {
 }
 
 fn network(seed: u64, nodes: usize) -> Simulation<Node> {
-    let links = LinkConfig::default()
-        .with_latency(Duration::from_millis(30))
-        .with_jitter(Duration::ZERO);
+    let links = LinkConfig::default().with_latency(Duration::from_millis(30)).with_jitter(Duration::ZERO);
     let mut simulation = Simulation::new(seed).with_links(links);
     for _ in 0..nodes {
         simulation.add_node(Limits::default(), |boot| Node {
@@ -43,11 +41,7 @@ fn measured(simulation: &Simulation<Node>, node: usize) -> Vec<Duration> {
         Event::Behaviour(NodeEvent::Ping(event)) => Some(event.round_trip),
         _ => None,
     };
-    simulation
-        .events(node)
-        .iter()
-        .filter_map(|(_, event)| round_trip(event))
-        .collect()
+    simulation.events(node).iter().filter_map(|(_, event)| round_trip(event)).collect()
 }
 
 /// The pings that arrived at a puppet.
@@ -97,24 +91,11 @@ fn pings_keep_going_on_deadlines_alone() {
         let measured = measured(&simulation, node);
         // Every 120 to 150 s, the first at once.
         assert!((7..=9).contains(&measured.len()), "{measured:?}");
-        assert!(
-            measured
-                .iter()
-                .all(|round_trip| *round_trip == Duration::from_millis(60)),
-            "{measured:?}"
-        );
+        assert!(measured.iter().all(|round_trip| *round_trip == Duration::from_millis(60)), "{measured:?}");
     }
     let (connection, _) = simulation.swarm(0).peers().next().unwrap();
-    let statistics = simulation
-        .swarm(0)
-        .behaviour()
-        .ping
-        .round_trip(connection)
-        .unwrap();
-    assert_eq!(
-        (statistics.min, statistics.smoothed),
-        (Duration::from_millis(60), Duration::from_millis(60))
-    );
+    let statistics = simulation.swarm(0).behaviour().ping.round_trip(connection).unwrap();
+    assert_eq!((statistics.min, statistics.smoothed), (Duration::from_millis(60), Duration::from_millis(60)));
     assert_eq!(statistics.count as usize, measured(&simulation, 0).len());
 }
 
@@ -136,23 +117,11 @@ fn only_the_nonce_answers() {
     let mut simulation = network(3, 1);
     let puppet = puppet(&mut simulation);
     let asked = pings(&mut simulation, puppet)[0];
-    simulation.puppet_send_message(
-        puppet,
-        &Pong {
-            nonce: asked.nonce.wrapping_add(1),
-            timestamp: 0,
-        },
-    );
+    simulation.puppet_send_message(puppet, &Pong { nonce: asked.nonce.wrapping_add(1), timestamp: 0 });
     simulation.run_for(SECOND);
     assert!(measured(&simulation, 0).is_empty());
     assert!(has_offence(&simulation, Offence::Unsolicited(MessageType::PONG)));
-    simulation.puppet_send_message(
-        puppet,
-        &Pong {
-            nonce: asked.nonce,
-            timestamp: i64::MIN,
-        },
-    );
+    simulation.puppet_send_message(puppet, &Pong { nonce: asked.nonce, timestamp: i64::MIN });
     simulation.run_for(SECOND);
     assert_eq!(measured(&simulation, 0).len(), 1);
     simulation.run_for(SECOND * 60);
@@ -174,10 +143,7 @@ fn a_ping_is_answered_once() {
 fn a_version_1_node_answers_a_ping_with_a_ping() {
     let mut simulation = network(5, 1);
     let puppet = version_1_puppet(&mut simulation);
-    assert!(
-        pings(&mut simulation, puppet).is_empty(),
-        "it may be waiting for an answer of ours"
-    );
+    assert!(pings(&mut simulation, puppet).is_empty(), "it may be waiting for an answer of ours");
     simulation.run_for(SECOND * 121);
     let asked = pings(&mut simulation, puppet)[0];
     simulation.puppet_send_message(puppet, &asked);
@@ -196,13 +162,7 @@ fn a_version_1_node_that_talks_is_not_disturbed() {
     let mut simulation = network(6, 1);
     let puppet = version_1_puppet(&mut simulation);
     for _ in 0..50 {
-        simulation.puppet_send_message(
-            puppet,
-            &PingMessage {
-                nonce: 1,
-                timestamp: 0,
-            },
-        );
+        simulation.puppet_send_message(puppet, &PingMessage { nonce: 1, timestamp: 0 });
         simulation.run_for(SECOND * 100);
     }
     assert!(pings(&mut simulation, puppet).is_empty());
@@ -232,13 +192,7 @@ fn malformed_pings_are_charged_and_tolerated() {
     let charged = |(_, event): &(_, Event<NodeEvent>)| {
         matches!(
             event,
-            Event::Offence {
-                offence: Offence::Malformed {
-                    message_type: MessageType::PING,
-                    ..
-                },
-                ..
-            }
+            Event::Offence { offence: Offence::Malformed { message_type: MessageType::PING, .. }, .. }
         )
     };
     assert!(simulation.events(0).iter().any(charged));

@@ -127,23 +127,11 @@ enum Scheduled<C> {
     /// A node's deadline is over.
     Wake(usize),
     /// A dial arrives.
-    Dial {
-        node: usize,
-        connection: ConnectionId,
-        address: Address,
-    },
+    Dial { node: usize, connection: ConnectionId, address: Address },
     /// A dial was answered.
-    DialAnswered {
-        node: usize,
-        connection: ConnectionId,
-        link: Option<usize>,
-    },
+    DialAnswered { node: usize, connection: ConnectionId, link: Option<usize> },
     /// Bytes arrive at an end of a link.
-    Bytes {
-        link: usize,
-        side: usize,
-        bytes: Vec<u8>,
-    },
+    Bytes { link: usize, side: usize, bytes: Vec<u8> },
     /// The end of the stream arrives at an end of a link.
     End { link: usize, side: usize },
     /// The sender hears that its bytes were read.
@@ -189,12 +177,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let rng = self.rng.fork(&format!("node {index}"));
         let peer_id = PeerId(rng.fork("peer id").bytes());
         let address = Address::memory(index as u64);
-        let behaviour = behaviour(Boot {
-            index,
-            address: address.clone(),
-            peer_id,
-            rng,
-        });
+        let behaviour = behaviour(Boot { index, address: address.clone(), peer_id, rng });
         let swarm = Swarm::new(behaviour, peer_id, limits).expect("limits of a simulation are valid");
         self.places.insert(address.clone(), Place::Node(index));
         self.nodes.push(Node {
@@ -244,7 +227,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// What a node's application does with the events of the tree: the commands that it answers
     /// with reach the tree a millisecond later.
-    pub fn set_application(&mut self, node: usize, application: impl FnMut(&B::Event) -> Vec<B::Command> + 'static) {
+    pub fn set_application(
+        &mut self,
+        node: usize,
+        application: impl FnMut(&B::Event) -> Vec<B::Command> + 'static,
+    ) {
         self.nodes[node].application = Some(Box::new(application));
     }
 
@@ -311,16 +298,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     self.drive(node);
                 }
             }
-            Scheduled::Dial {
-                node,
-                connection,
-                address,
-            } => self.answer_dial(node, connection, &address),
-            Scheduled::DialAnswered {
-                node,
-                connection,
-                link,
-            } => self.dial_answered(node, connection, link),
+            Scheduled::Dial { node, connection, address } => self.answer_dial(node, connection, &address),
+            Scheduled::DialAnswered { node, connection, link } => self.dial_answered(node, connection, link),
             Scheduled::Bytes { link, side, bytes } => {
                 self.links[link].pipes[side].unread.push_back(bytes);
                 self.arrived(link, side);
@@ -345,10 +324,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     fn clock(&self) -> Now {
-        Now::new(
-            self.now,
-            UNIX_START + (self.now.as_nanos() / 1_000_000_000) as i64,
-        )
+        Now::new(self.now, UNIX_START + (self.now.as_nanos() / 1_000_000_000) as i64)
     }
 
     fn note(&mut self, text: &str) {
@@ -378,7 +354,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             } else if let Some(event) = self.nodes[node].swarm.poll_event() {
                 self.note(&format!("{node} {event:?}"));
                 let now = self.now;
-                if let (Event::Behaviour(event), Some(application)) = (&event, &mut self.nodes[node].application) {
+                if let (Event::Behaviour(event), Some(application)) =
+                    (&event, &mut self.nodes[node].application)
+                {
                     for command in application(event) {
                         self.schedule(now + EFFECT_TIME, Scheduled::Command { node, command });
                     }
@@ -401,14 +379,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         match action {
             Action::Dial { connection, address } => {
                 let at = self.arrival();
-                self.schedule(
-                    at,
-                    Scheduled::Dial {
-                        node,
-                        connection,
-                        address,
-                    },
-                );
+                self.schedule(at, Scheduled::Dial { node, connection, address });
             }
             Action::Established { connection } => {
                 if let Some(attachment) = self.nodes[node].attachments.get_mut(connection) {
@@ -418,15 +389,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     }
                 }
             }
-            Action::Close {
-                connection,
-                mut last_words,
-            } => {
+            Action::Close { connection, mut last_words } => {
                 if let Some(mut attachment) = self.nodes[node].attachments.remove(connection) {
                     attachment.out.append(&mut last_words);
-                    let Attachment {
-                        link, side, mut out, ..
-                    } = attachment;
+                    let Attachment { link, side, mut out, .. } = attachment;
                     while !out.is_empty() {
                         self.send_piece(link, 1 - side, &mut out, usize::MAX);
                     }
@@ -441,13 +407,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let node = &mut self.nodes[node];
         let first_frame_bytes = node.swarm.limits().first_frame_bytes();
         let reader = FrameReader::new(Arc::clone(&node.rules), first_frame_bytes);
-        let attachment = Attachment {
-            link,
-            side,
-            reader,
-            out: Transmit::new(),
-            blocked: false,
-        };
+        let attachment = Attachment { link, side, reader, out: Transmit::new(), blocked: false };
         node.attachments.insert(connection, attachment);
     }
 
@@ -458,19 +418,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let accepted = match place {
             Some(Place::Node(listener)) => {
                 let from = self.nodes[dialer].address.clone();
-                self.nodes[listener]
-                    .swarm
-                    .handle_accept(now, from)
-                    .ok()
-                    .map(|id| End::Node(listener, id))
+                self.nodes[listener].swarm.handle_accept(now, from).ok().map(|id| End::Node(listener, id))
             }
             Some(Place::Puppet(puppet)) => Some(End::Puppet(puppet)),
             None => None,
         };
         let at = self.arrival();
         if let Some(listener) = accepted {
-            self.links
-                .push(Link::new(End::Node(dialer, connection), listener));
+            self.links.push(Link::new(End::Node(dialer, connection), listener));
             // Nothing that the listener sends may arrive before the dialer knows that it is there.
             self.links[link].pipes[0].last_arrival = at;
             match listener {
@@ -486,14 +441,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             self.drive(listener);
         }
         let link = accepted.map(|_| link);
-        self.schedule(
-            at,
-            Scheduled::DialAnswered {
-                node: dialer,
-                connection,
-                link,
-            },
-        );
+        self.schedule(at, Scheduled::DialAnswered { node: dialer, connection, link });
     }
 
     fn dial_answered(&mut self, node: usize, connection: ConnectionId, link: Option<usize>) {
@@ -520,9 +468,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let (link, side) = (attachment.link, attachment.side);
             let mut out = std::mem::take(&mut attachment.out);
             if out.is_empty() {
-                self.nodes[node]
-                    .swarm
-                    .poll_transmit(connection, TRANSMIT_BYTES, &mut out);
+                self.nodes[node].swarm.poll_transmit(connection, TRANSMIT_BYTES, &mut out);
             }
             let under_way = self.links[link].pipes[1 - side].under_way;
             let room = self.config.window_bytes().saturating_sub(under_way);
@@ -582,14 +528,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     fn take_piece(&mut self, link: usize, side: usize) -> Option<Vec<u8>> {
         let bytes = self.links[link].pipes[side].unread.pop_front()?;
         let at = self.arrival();
-        self.schedule(
-            at,
-            Scheduled::Read {
-                link,
-                side,
-                bytes: bytes.len(),
-            },
-        );
+        self.schedule(at, Scheduled::Read { link, side, bytes: bytes.len() });
         Some(bytes)
     }
 
@@ -642,9 +581,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 }
                 Err(error) => {
                     let now = self.clock();
-                    self.nodes[node]
-                        .swarm
-                        .handle_closed(now, connection, error.into());
+                    self.nodes[node].swarm.handle_closed(now, connection, error.into());
                     return false;
                 }
             }
@@ -657,10 +594,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         };
         let link = attachment.link;
         let side = attachment.side;
-        let reason = attachment
-            .reader
-            .finish()
-            .map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
+        let reason = attachment.reader.finish().map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
         let now = self.clock();
         let by_violation = matches!(reason, CloseReason::Violation(_));
         self.nodes[node].swarm.handle_closed(now, connection, reason);

@@ -98,12 +98,7 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     const fn new() -> Self {
-        Self {
-            under_way: 0,
-            last_arrival: Time::ZERO,
-            unread: VecDeque::new(),
-            ended: false,
-        }
+        Self { under_way: 0, last_arrival: Time::ZERO, unread: VecDeque::new(), ended: false }
     }
 }
 
@@ -117,9 +112,6 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) const fn new(dialer: End, listener: End) -> Self {
-        Self {
-            ends: [dialer, listener],
-            pipes: [Pipe::new(), Pipe::new()],
-        }
+        Self { ends: [dialer, listener], pipes: [Pipe::new(), Pipe::new()] }
     }
 }

@@ -46,6 +46,5 @@ pub(crate) struct Node<B: NetworkBehaviour> {
 }
 
 /// What a node does with the events of its tree, and what it tells the tree in turn.
-pub(crate) type Application<B> = Box<
-    dyn FnMut(&<B as NetworkBehaviour>::Event) -> Vec<<B as NetworkBehaviour>::Command>,
->;
+pub(crate) type Application<B> =
+    Box<dyn FnMut(&<B as NetworkBehaviour>::Event) -> Vec<<B as NetworkBehaviour>::Command>>;

@@ -29,8 +29,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let accepted = self.nodes[node].swarm.handle_accept(now, puppet_address(puppet));
         if let Ok(connection) = accepted {
             let link = self.links.len();
-            self.links
-                .push(Link::new(End::Puppet(puppet), End::Node(node, connection)));
+            self.links.push(Link::new(End::Puppet(puppet), End::Node(node, connection)));
             self.puppets[puppet].link = Some((link, 0));
             self.attach(node, connection, link, 1);
             self.nodes[node].swarm.handle_opened(now, connection, None);
@@ -64,14 +63,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let at = self.arrival().max(self.links[link].pipes[1 - side].last_arrival);
             self.links[link].pipes[1 - side].last_arrival = at;
             self.links[link].pipes[1 - side].under_way += len;
-            self.schedule(
-                at,
-                Scheduled::Bytes {
-                    link,
-                    side: 1 - side,
-                    bytes: now.to_vec(),
-                },
-            );
+            self.schedule(at, Scheduled::Bytes { link, side: 1 - side, bytes: now.to_vec() });
             rest = later;
         }
     }
@@ -146,12 +138,7 @@ pub fn handshake_frame(name: &str, announcement: Option<&Announcement>) -> Vec<u
         timestamp: UNIX_START - 100,
         node_id: name,
         user_agent: "Spacetime/1.0",
-        extension: entries
-            .as_deref()
-            .map(|bytes| Extension::new(bytes).expect("what was written is read")),
+        extension: entries.as_deref().map(|bytes| Extension::new(bytes).expect("what was written is read")),
     };
-    Frame::encode(&handshake)
-        .expect("the name is a name")
-        .bytes()
-        .to_vec()
+    Frame::encode(&handshake).expect("the name is a name").bytes().to_vec()
 }

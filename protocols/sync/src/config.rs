@@ -152,7 +152,9 @@ impl Config {
                 return Err(InvalidConfig { name, max: max as u64 });
             }
         }
-        for (value, name) in [(self.request_timeout, "request_timeout"), (self.poll_interval, "poll_interval")] {
+        for (value, name) in
+            [(self.request_timeout, "request_timeout"), (self.poll_interval, "poll_interval")]
+        {
             if value.is_zero() || value.as_secs() > 3600 {
                 return Err(InvalidConfig { name, max: 3600 });
             }

@@ -7,8 +7,8 @@ use core::time::Duration;
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
 use spacetime_core::wire::{Frame, GetBlock, GetHeaders, Headers, MessageType};
 use spacetime_core::{
-    CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Direction, Expect, Hash, Offence, RequestError, RequestId, Rng,
-    SendError, Signal, Time, Violation,
+    CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Direction, Expect, Hash, Offence,
+    RequestError, RequestId, Rng, SendError, Signal, Time, Violation,
 };
 
 use super::config::Config;
@@ -172,7 +172,12 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     /// A peer waits for answers of ours, or has got them all.
-    pub(crate) fn set_waits_for_us(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId, waits: bool) {
+    pub(crate) fn set_waits_for_us(
+        &mut self,
+        cx: &mut Context<'_, Event>,
+        connection: ConnectionId,
+        waits: bool,
+    ) {
         let Some(peer) = self.peers.get_mut(connection) else { return };
         if core::mem::replace(&mut peer.waits_for_us, waits) != waits && peer.is_version_1 {
             self.go_on(cx);
@@ -181,9 +186,8 @@ impl<R: ChainRules> Downloader<R> {
 
     /// A peer has a block that nobody asked it for.
     pub(crate) fn on_announced(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, block: &[u8]) {
-        let is_known = R::block_id(block).is_none_or(|hash| {
-            hash == self.window.tip().hash || hash == self.window.head().hash
-        });
+        let is_known = R::block_id(block)
+            .is_none_or(|hash| hash == self.window.tip().hash || hash == self.window.head().hash);
         let Some(peer) = self.peers.get_mut(from) else { return };
         if !is_known && peer.has_nothing_newer && peer.can_be_asked() {
             peer.has_nothing_newer = false;
@@ -228,15 +232,16 @@ impl<R: ChainRules> Downloader<R> {
         }
         for header in headers.iter() {
             // What came before a bad header was good and is kept: others may have it too.
-            let info = self.check_header(header).map_err(|error| Violation::fatal(Offence::InvalidHeader(error)))?;
+            let info =
+                self.check_header(header).map_err(|error| Violation::fatal(Offence::InvalidHeader(error)))?;
             self.window.push(info);
         }
         let height = self.window.head().height;
-        if let Some(peer) = self.peers.get_mut(from) {
-            if !headers.is_empty() {
-                peer.shown_height = height;
-                peer.empty_answers = 0;
-            }
+        if let Some(peer) = self.peers.get_mut(from)
+            && !headers.is_empty()
+        {
+            peer.shown_height = height;
+            peer.empty_answers = 0;
         }
         if headers.len() < max_headers {
             self.rest_from_headers(cx, from);
@@ -250,7 +255,12 @@ impl<R: ChainRules> Downloader<R> {
         Ok(info)
     }
 
-    fn take_probe(&mut self, from: ConnectionId, head: &HeaderInfo, headers: Headers<'_>) -> Result<(), Violation> {
+    fn take_probe(
+        &mut self,
+        from: ConnectionId,
+        head: &HeaderInfo,
+        headers: Headers<'_>,
+    ) -> Result<(), Violation> {
         if headers.len() > 1 {
             return Err(Violation::fatal(Offence::TooMuch("headers in one answer")));
         }
@@ -421,7 +431,8 @@ impl<R: ChainRules> Downloader<R> {
     /// blocks, and no other has shown to have them, they are forgotten and others are asked.
     fn drop_headers_that_nobody_has(&mut self) {
         let next_height = self.window.tip().height.saturating_add(1);
-        let is_waiting = self.window.in_flight() > 0 || self.window.is_applying() || self.window.next_is_there();
+        let is_waiting =
+            self.window.in_flight() > 0 || self.window.is_applying() || self.window.next_is_there();
         let somebody_has_it = self.peers.iter().any(|(_, peer)| {
             let may_show_it = peer.asked_headers || peer.probed != Some(self.window.head().hash);
             !peer.rests && (peer.shown_height >= next_height || may_show_it)
@@ -449,10 +460,14 @@ impl<R: ChainRules> Downloader<R> {
             .peers
             .iter()
             .filter(|(_, peer)| peer.can_be_asked() && !peer.has_nothing_newer && !peer.asked_headers);
-        let candidates: Vec<_> = candidates.map(|(connection, peer)| (connection, peer.claimed_height)).collect();
+        let candidates: Vec<_> =
+            candidates.map(|(connection, peer)| (connection, peer.claimed_height)).collect();
         let Some(highest) = candidates.iter().map(|(_, height)| *height).max() else { return };
-        let best: Vec<_> =
-            candidates.into_iter().filter(|(_, height)| *height == highest).map(|(connection, _)| connection).collect();
+        let best: Vec<_> = candidates
+            .into_iter()
+            .filter(|(_, height)| *height == highest)
+            .map(|(connection, _)| connection)
+            .collect();
         let Some(connection) = self.rng.pick(&best).copied() else { return };
         let after = *self.window.head();
         let max_headers = self.config.max_headers_per_request();
@@ -541,7 +556,9 @@ impl<R: ChainRules> Downloader<R> {
         let max_in_flight = self.config.max_in_flight_per_peer();
         self.peers
             .iter()
-            .filter(|(_, peer)| peer.can_be_asked() && peer.shown_height >= height && peer.in_flight < max_in_flight)
+            .filter(|(_, peer)| {
+                peer.can_be_asked() && peer.shown_height >= height && peer.in_flight < max_in_flight
+            })
             .filter(|(_, peer)| may_use_another || is_busy(peer))
             .min_by_key(|(_, peer)| peer.in_flight)
             .map(|(connection, _)| connection)

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use spacetime_core::Hash;
 use spacetime_core::chain::{HeaderInfo, InvalidObject};
 use spacetime_core::wire::Frame;
-use spacetime_core::Hash;
 
 use super::progress::State;
 

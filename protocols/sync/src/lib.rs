@@ -78,7 +78,7 @@ use spacetime_core::{
     CloseReason, ConnectionId, Context, Protocol, RequestError, RequestId, Rng, Time, Violation,
 };
 
-/// The behaviour. See the [crate](crate).
+/// The behaviour. See the [crate].
 #[derive(Debug)]
 pub struct Sync<R> {
     downloader: Downloader<R>,
@@ -89,7 +89,10 @@ impl<R: ChainRules> Sync<R> {
     /// A node whose chain ends at `tip`.
     pub fn new(config: Config, rules: R, tip: HeaderInfo, rng: &Rng) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        Ok(Self { downloader: Downloader::new(config, rules, tip, rng.fork("sync")), server: Server::default() })
+        Ok(Self {
+            downloader: Downloader::new(config, rules, tip, rng.fork("sync")),
+            server: Server::default(),
+        })
     }
 
     /// How far it has come.
@@ -180,7 +183,9 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
 
     fn on_command(&mut self, cx: &mut Context<'_, Event>, command: Command) {
         match command {
-            Command::HeadersRead { read, answer } => self.on_read(cx, read, Some(answer), MessageType::HEADERS),
+            Command::HeadersRead { read, answer } => {
+                self.on_read(cx, read, Some(answer), MessageType::HEADERS)
+            }
             Command::BlockRead { read, answer } => self.on_read(cx, read, answer, MessageType::BLOCK),
             Command::Rejected { hash, error } => self.downloader.on_rejected(cx, hash, error),
             Command::Applied { tip } => self.downloader.on_applied(cx, tip),

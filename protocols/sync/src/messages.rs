@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 use spacetime_core::chain::ChainRules;
 use spacetime_core::message_set;
 use spacetime_core::wire::{
-    Block, Decode as _, DecodeError, GetBlock, GetHeaders, Headers, MAX_HEADERS, MAX_PAYLOAD, MessageSet, MessageType,
-    NewBlock, TypeRule,
+    Block, Decode as _, DecodeError, GetBlock, GetHeaders, Headers, MAX_HEADERS, MAX_PAYLOAD, MessageSet,
+    MessageType, NewBlock, TypeRule,
 };
 
 message_set! {

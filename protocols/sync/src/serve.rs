@@ -67,7 +67,9 @@ impl Server {
 
     /// Whether a peer waits for answers.
     pub(crate) fn has_questions(&self, connection: ConnectionId) -> bool {
-        self.clients.get(connection).is_some_and(|client| !client.waiting.is_empty() || !client.reads.is_empty())
+        self.clients
+            .get(connection)
+            .is_some_and(|client| !client.waiting.is_empty() || !client.reads.is_empty())
     }
 
     pub(crate) fn on_get_headers(

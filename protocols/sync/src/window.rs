@@ -129,7 +129,14 @@ impl Window {
     }
 
     /// A block that was asked for arrived. Not kept if it is too large for what may wait.
-    pub(crate) fn set_arrived(&mut self, height: u64, hash: Hash, from: ConnectionId, bytes: Bytes, max_bytes: usize) {
+    pub(crate) fn set_arrived(
+        &mut self,
+        height: u64,
+        hash: Hash,
+        from: ConnectionId,
+        bytes: Bytes,
+        max_bytes: usize,
+    ) {
         let Some(index) = self.index(height) else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
         if entry.info.hash != hash || entry.stage != Stage::Asked {
@@ -185,7 +192,9 @@ impl Window {
     /// The chain ends at `tip` now. How many blocks of the window were applied by that.
     pub(crate) fn set_tip(&mut self, tip: HeaderInfo) -> u64 {
         let applied = match self.index(tip.height) {
-            Some(index) if self.entries.get(index).is_some_and(|entry| entry.info.hash == tip.hash) => index + 1,
+            Some(index) if self.entries.get(index).is_some_and(|entry| entry.info.hash == tip.hash) => {
+                index + 1
+            }
             _ if tip.hash == self.tip.hash => 0,
             // The chain went elsewhere; what was downloaded does not link to it.
             _ => {

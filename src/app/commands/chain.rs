@@ -81,12 +81,7 @@ pub(super) fn run(command: Command) -> Result<(), AppError> {
 
 fn generate(arguments: GenerateArguments) -> Result<(), AppError> {
     let folder = arguments.folder.open()?;
-    let tip = generate_in(
-        &folder,
-        arguments.blocks,
-        arguments.block_bytes as usize,
-        arguments.seed,
-    )?;
+    let tip = generate_in(&folder, arguments.blocks, arguments.block_bytes as usize, arguments.seed)?;
     say(format_args!("tip {} {}", tip.height, tip.hash));
     Ok(())
 }
@@ -129,11 +124,7 @@ fn append(store: &RedbStore, rules: &impl ChainRules, blocks: &[Vec<u8>]) -> Res
 }
 
 fn check<'a>(rules: &impl ChainRules, bytes: &'a [u8]) -> Result<CheckedBlock<'a>, InvalidObject> {
-    Ok(CheckedBlock {
-        info: rules.check_block(bytes)?,
-        header: rules.header_of(bytes)?,
-        bytes,
-    })
+    Ok(CheckedBlock { info: rules.check_block(bytes)?, header: rules.header_of(bytes)?, bytes })
 }
 
 fn info(arguments: InfoArguments) -> Result<(), AppError> {
@@ -141,10 +132,7 @@ fn info(arguments: InfoArguments) -> Result<(), AppError> {
     let rules = development_rules()?;
     let store = open_store(&folder, &rules)?;
     let tip = chain_worker::tip(&store, &rules)?;
-    let genesis = rules
-        .check_block(rules.genesis())
-        .map(|info| info.hash)
-        .unwrap_or_default();
+    let genesis = rules.check_block(rules.genesis()).map(|info| info.hash).unwrap_or_default();
     if arguments.json {
         say(serde_json::json!({
             "network": "dev",
@@ -172,10 +160,7 @@ fn verify(arguments: FolderArguments) -> Result<(), AppError> {
         parent = Some(info);
     }
     let hash = parent.map(|info| info.hash).unwrap_or_default();
-    say(format_args!(
-        "verified {} blocks, tip {height} {hash}",
-        height + 1
-    ));
+    say(format_args!("verified {} blocks, tip {height} {hash}", height + 1));
     Ok(())
 }
 
@@ -189,9 +174,7 @@ fn verify_block(
     let block = store.block(height).map_err(failed)?.ok_or("it is missing")?;
     let info = rules.check_block(&block).map_err(|error| error.to_string())?;
     match parent {
-        Some(parent) => rules
-            .check_link(parent, &info)
-            .map_err(|error| error.to_string())?,
+        Some(parent) => rules.check_link(parent, &info).map_err(|error| error.to_string())?,
         None if block == rules.genesis() => {}
         None => return Err("it is not the genesis block of this network".into()),
     }

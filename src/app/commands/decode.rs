@@ -55,19 +55,14 @@ fn explain_frame(bytes: &[u8]) -> Result<Value, String> {
         priority: Priority::Normal,
         object_id: None,
     };
-    let rules = MessageType::VERSION_1
-        .iter()
-        .fold(FrameRules::new(), |rules, it| rules.with(rule(*it)));
+    let rules = MessageType::VERSION_1.iter().fold(FrameRules::new(), |rules, it| rules.with(rule(*it)));
     let mut reader = FrameReader::new(Arc::new(rules), MAX_PAYLOAD);
     reader.push(bytes);
     match reader.poll_frames().map_err(|error| error.to_string())? {
         ReadStep::Frames(mut batch) => {
             let frame = batch.next().ok_or("there is no frame")?;
             if frame.len() < bytes.len() {
-                return Err(format!(
-                    "{} bytes follow after the end of the frame",
-                    bytes.len() - frame.len()
-                ));
+                return Err(format!("{} bytes follow after the end of the frame", bytes.len() - frame.len()));
             }
             explain(frame.message_type(), frame.payload())
         }
@@ -166,13 +161,6 @@ fn unhex(digits: &[u8]) -> Result<Vec<u8>, String> {
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| {
-        DIGITS
-            .get(usize::from(value))
-            .map_or('?', |digit| char::from(*digit))
-    };
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
+    let digit = |value: u8| DIGITS.get(usize::from(value)).map_or('?', |digit| char::from(*digit));
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

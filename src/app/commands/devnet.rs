@@ -65,10 +65,7 @@ async fn network(arguments: &Arguments) -> Result<(), AppError> {
     let folder =
         tempfile::tempdir().map_err(|error| AppError::failed("cannot make a temporary folder", error))?;
     let blocks = arguments.blocks;
-    say(format_args!(
-        "making a chain of {blocks} blocks of {} bytes",
-        arguments.block_bytes
-    ));
+    say(format_args!("making a chain of {blocks} blocks of {} bytes", arguments.block_bytes));
     let first = DataFolder::open(&folder.path().join("node-0"))?;
     let block_bytes = arguments.block_bytes as usize;
     let generated =
@@ -85,12 +82,7 @@ async fn network(arguments: &Arguments) -> Result<(), AppError> {
     }
     print_table(&members, arguments);
     outcome?;
-    say(format_args!(
-        "all {} nodes agree on tip {} {}",
-        members.len(),
-        tip.height,
-        tip.hash
-    ));
+    say(format_args!("all {} nodes agree on tip {} {}", members.len(), tip.height, tip.hash));
     Ok(())
 }
 
@@ -108,18 +100,11 @@ async fn start_nodes(
         let mut options = Options::new(folder.path().join(format!("node-{index}")));
         options.listen = vec![spacetime_core::Address::socket(([127, 0, 0, 1], 0).into())];
         let before = [index.checked_sub(1), index.checked_sub(2)];
-        options.peers = before
-            .into_iter()
-            .flatten()
-            .filter_map(|peer| addresses.get(peer).cloned())
-            .collect();
+        options.peers =
+            before.into_iter().flatten().filter_map(|peer| addresses.get(peer).cloned()).collect();
         let node = FullNode::open(options).await?;
         addresses.extend(node.listen_addresses().first().cloned());
-        members.push(Member {
-            handle: node.handle(),
-            took: None,
-            status: None,
-        });
+        members.push(Member { handle: node.handle(), took: None, status: None });
         let stop = stop.clone();
         tasks.spawn(async move { node.run(stop.cancelled()).await });
     }
@@ -142,10 +127,7 @@ async fn watch(members: &mut [Member], tip: HeaderInfo) -> Result<(), AppError> 
                 member.took = Some(started.elapsed());
             }
         }
-        let heights = members
-            .iter()
-            .skip(1)
-            .filter_map(|member| Some(member.status.as_ref()?.tip.height));
+        let heights = members.iter().skip(1).filter_map(|member| Some(member.status.as_ref()?.tip.height));
         let synced = heights.sum();
         show(bar.as_ref(), synced, total, started.elapsed());
         if members.iter().all(|member| member.took.is_some()) {
@@ -172,10 +154,7 @@ async fn agree(members: &mut [Member], tip: HeaderInfo) -> Result<(), AppError> 
         let hash = member.status.as_ref().map(|status| status.tip.hash.clone());
         if hash.as_deref() != Some(&tip.hash.to_string()) {
             let has = hash.unwrap_or_else(|| "nothing".into());
-            return Err(AppError::Failed(format!(
-                "node {index} ends in {has} instead of {}",
-                tip.hash
-            )));
+            return Err(AppError::Failed(format!("node {index} ends in {has} instead of {}", tip.hash)));
         }
     }
     Ok(())

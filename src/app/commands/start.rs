@@ -71,10 +71,7 @@ impl Arguments {
             None => default_config_file()
                 .map_or(Ok(FileConfig::default()), |path| FileConfig::load_if_there(&path))?,
         };
-        let network = self
-            .network
-            .or(file.network.clone())
-            .unwrap_or_else(|| "dev".into());
+        let network = self.network.or(file.network.clone()).unwrap_or_else(|| "dev".into());
         if network != "dev" {
             return Err(AppError::Config(format!(
                 "there is no network {network:?}; the only one so far is dev"
@@ -100,42 +97,25 @@ impl Arguments {
             None => default_data_folder(&network)?,
         };
         let mut options = Options::new(datadir);
-        let listen = self
-            .listen
-            .or(file.listen.clone())
-            .unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
+        let listen =
+            self.listen.or(file.listen.clone()).unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
         options.listen = addresses(listen)?;
         options.peers = addresses(self.peer.or(file.peers.clone()).unwrap_or_default())?;
         options.legacy = legacy;
         options.limits = file.limits();
         options.sync = file.sync();
-        Ok(Settings {
-            options,
-            network,
-            log: self.log.or(file.log),
-        })
+        Ok(Settings { options, network, log: self.log.or(file.log) })
     }
 }
 
 fn addresses(texts: Vec<String>) -> Result<Vec<Address>, AppError> {
-    texts
-        .iter()
-        .filter(|text| !text.is_empty())
-        .map(|text| parse_address(text))
-        .collect()
+    texts.iter().filter(|text| !text.is_empty()).map(|text| parse_address(text)).collect()
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
-    let Settings {
-        options,
-        network,
-        log,
-    } = arguments.settings()?;
+    let Settings { options, network, log } = arguments.settings()?;
     let on_terminal = std::io::stderr().is_terminal();
-    logging::start(
-        log.as_deref()
-            .unwrap_or(if on_terminal { "warn" } else { "info" }),
-    )?;
+    logging::start(log.as_deref().unwrap_or(if on_terminal { "warn" } else { "info" }))?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let stop = stop_signals()?;
@@ -157,10 +137,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
 }
 
 fn introduce(node: &FullNode, network: &str) {
-    say(format_args!(
-        "spacetime {} on the network {network}",
-        env!("CARGO_PKG_VERSION")
-    ));
+    say(format_args!("spacetime {} on the network {network}", env!("CARGO_PKG_VERSION")));
     say(format_args!("peer id {}", node.peer_id()));
     for address in node.listen_addresses() {
         say(format_args!("listening on {address}"));

@@ -44,19 +44,11 @@ fn print(status: &Status) {
     say(format_args!("peer id  {}", status.peer_id));
     say(format_args!("listens  {}", status.listen.join(", ")));
     say(format_args!("tip      {} {}", status.tip.height, status.tip.hash));
-    say(format_args!(
-        "sync     {} ({} of {})",
-        status.sync.state, status.tip.height, status.target
-    ));
+    say(format_args!("sync     {} ({} of {})", status.sync.state, status.tip.height, status.target));
     say(format_args!("peers    {}", status.peers.len()));
     for peer in &status.peers {
         let or_unknown = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
-        let name: String = peer
-            .peer_id
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(16)
-            .collect();
+        let name: String = peer.peer_id.chars().filter(|c| !c.is_control()).take(16).collect();
         say(format_args!(
             "  {:8} {:24} {name:16} {:>5} ms  height {:>8}  score {}",
             peer.direction,

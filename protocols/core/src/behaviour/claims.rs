@@ -26,12 +26,8 @@ pub struct Claims {
 
 impl Claims {
     /// No claim.
-    pub const NONE: Self = Self {
-        rules: FrameRules::new(),
-        messages: [false; 256],
-        answers: [false; 256],
-        has_gate: false,
-    };
+    pub const NONE: Self =
+        Self { rules: FrameRules::new(), messages: [false; 256], answers: [false; 256], has_gate: false };
 
     /// The same claims, and these types in this role.
     #[must_use]
@@ -62,10 +58,7 @@ impl Claims {
     #[must_use]
     #[track_caller]
     pub const fn and(mut self, other: &Self) -> Self {
-        assert!(
-            !self.overlaps(other),
-            "two behaviours claim the same message type in the same role"
-        );
+        assert!(!self.overlaps(other), "two behaviours claim the same message type in the same role");
         let mut index = 0;
         while index < 256 {
             self.messages[index] |= other.messages[index];

@@ -53,14 +53,8 @@ impl<'a, E> Context<'a, E> {
         wrap: impl FnMut(C) -> O,
         f: impl FnOnce(&mut Context<'_, C>) -> R,
     ) -> R {
-        let mut sink = Wrapped {
-            parent: &mut *self.events,
-            wrap,
-        };
-        f(&mut Context {
-            network: &mut *self.network,
-            events: &mut sink,
-        })
+        let mut sink = Wrapped { parent: &mut *self.events, wrap };
+        f(&mut Context { network: &mut *self.network, events: &mut sink })
     }
 
     /// The monotonic clock, the same during one input.
@@ -182,8 +176,6 @@ impl<E> Context<'_, E> {
 
 impl<E> fmt::Debug for Context<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("now", &self.now())
-            .finish_non_exhaustive()
+        f.debug_struct("Context").field("now", &self.now()).finish_non_exhaustive()
     }
 }

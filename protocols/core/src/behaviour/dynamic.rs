@@ -33,11 +33,7 @@ pub struct ClaimConflict {
 
 impl fmt::Display for ClaimConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is claimed by another behaviour in the same role, or by a gate",
-            self.message_type
-        )
+        write!(f, "{} is claimed by another behaviour in the same role, or by a gate", self.message_type)
     }
 }
 
@@ -46,10 +42,7 @@ impl core::error::Error for ClaimConflict {}
 impl<E, C> Dynamic<E, C> {
     /// No behaviours.
     pub const fn new() -> Self {
-        Self {
-            members: Vec::new(),
-            claims: Claims::NONE,
-        }
+        Self { members: Vec::new(), claims: Claims::NONE }
     }
 
     /// Adds a behaviour. `event` makes its events those of the set; `command` picks out the
@@ -74,16 +67,10 @@ impl<E, C> Dynamic<E, C> {
             }
         }
         if claims.has_gate() {
-            return Err(ClaimConflict {
-                message_type: MessageType::HANDSHAKE,
-            });
+            return Err(ClaimConflict { message_type: MessageType::HANDSHAKE });
         }
         self.claims = self.claims.and(&claims);
-        self.members.push(Box::new(Adapted {
-            behaviour,
-            event,
-            command,
-        }));
+        self.members.push(Box::new(Adapted { behaviour, event, command }));
         Ok(self)
     }
 }
@@ -96,9 +83,7 @@ impl<E, C> Default for Dynamic<E, C> {
 
 impl<E, C> fmt::Debug for Dynamic<E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dynamic")
-            .field("members", &self.members.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Dynamic").field("members", &self.members.len()).finish_non_exhaustive()
     }
 }
 
@@ -155,9 +140,9 @@ impl<E: fmt::Debug, C: fmt::Debug> NetworkBehaviour for Dynamic<E, C> {
     }
 
     fn admit(&self, candidate: &Candidate<'_>) -> Verdict {
-        self.members.iter().fold(Verdict::Accept, |verdict, member| {
-            verdict.and_then(|| member.admit(candidate))
-        })
+        self.members
+            .iter()
+            .fold(Verdict::Accept, |verdict, member| verdict.and_then(|| member.admit(candidate)))
     }
 
     fn on_input(&mut self, cx: &mut Context<'_, E>, input: &Input<'_>) -> Result<(), Violation> {

@@ -146,11 +146,7 @@ impl<P: Protocol> NetworkBehaviour for P {
                     .map_err(|error| malformed(frame, error))?;
                 return self.on_message(cx, connection, message, frame);
             }
-            Input::Answer {
-                connection,
-                request,
-                frame,
-            } => {
+            Input::Answer { connection, request, frame } => {
                 return match P::Answer::decode_type(frame.message_type(), frame.payload()) {
                     Ok(answer) => self.on_answer(cx, connection, request, answer, frame),
                     Err(error) => {
@@ -160,21 +156,12 @@ impl<P: Protocol> NetworkBehaviour for P {
                     }
                 };
             }
-            Input::RequestFailed {
-                connection,
-                request,
-                error,
-                ..
-            } => {
+            Input::RequestFailed { connection, request, error, .. } => {
                 self.on_request_failed(cx, connection, request, error);
             }
             Input::Established { connection } => self.on_established(cx, connection),
             Input::Closed { connection, reason } => self.on_closed(cx, connection, reason),
-            Input::DialFailed {
-                connection,
-                address,
-                error,
-            } => {
+            Input::DialFailed { connection, address, error } => {
                 self.on_dial_failed(cx, connection, address, error);
             }
             Input::Writable { connection, priority } => self.on_writable(cx, connection, priority),
@@ -195,8 +182,5 @@ impl<P: Protocol> NetworkBehaviour for P {
 }
 
 fn malformed(frame: &Frame, error: DecodeError) -> Violation {
-    Violation::tolerable(Offence::Malformed {
-        message_type: frame.message_type(),
-        error,
-    })
+    Violation::tolerable(Offence::Malformed { message_type: frame.message_type(), error })
 }

@@ -20,9 +20,7 @@ pub struct Toggle<B> {
 impl<B> Toggle<B> {
     /// The behaviour, switched on.
     pub const fn on(behaviour: B) -> Self {
-        Self {
-            behaviour: Some(behaviour),
-        }
+        Self { behaviour: Some(behaviour) }
     }
 
     /// No behaviour.
@@ -57,10 +55,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Toggle<B> {
     }
 
     fn takes(&self, message_type: MessageType, role: Role) -> bool {
-        self.get().map_or_else(
-            || B::CLAIMS.takes(message_type, role),
-            |it| it.takes(message_type, role),
-        )
+        self.get().map_or_else(|| B::CLAIMS.takes(message_type, role), |it| it.takes(message_type, role))
     }
 
     fn admit(&self, candidate: &Candidate<'_>) -> Verdict {

@@ -35,11 +35,7 @@ impl<'a> Block<'a> {
         let header = BlockHeader::read(&mut cursor)?;
         let count = cursor.count(i32::MAX, TRANSACTION_ENTRY_BYTES, "transaction count")?;
         let transactions = cursor.bytes(count * TRANSACTION_ENTRY_BYTES, "transactions")?;
-        let block = Self {
-            header,
-            transactions,
-            proof: Proof::read(&mut cursor)?,
-        };
+        let block = Self { header, transactions, proof: Proof::read(&mut cursor)? };
         cursor.finish("block")?;
         for entry in transactions.chunks_exact(TRANSACTION_ENTRY_BYTES) {
             let mut entry = Cursor::new(entry);
@@ -56,9 +52,7 @@ impl<'a> Block<'a> {
 
     /// The bytes of each transaction, in order.
     pub fn transactions(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.transactions
-            .chunks_exact(TRANSACTION_ENTRY_BYTES)
-            .filter_map(|entry| entry.get(4..))
+        self.transactions.chunks_exact(TRANSACTION_ENTRY_BYTES).filter_map(|entry| entry.get(4..))
     }
 
     /// Whether the header's transaction root is that of the transactions in the block.
@@ -114,18 +108,11 @@ impl<'a> Proof<'a> {
         let orientation_len = cursor.count(i32::MAX, 1, "orientation length")?;
         if orientation_len != path_len {
             let (found, expected) = (orientation_len as i64, path_len as i64);
-            return Err(DecodeError::new(
-                "orientation length",
-                Problem::Differs { found, expected },
-            ));
+            return Err(DecodeError::new("orientation length", Problem::Differs { found, expected }));
         }
         let orientation = cursor.bytes(orientation_len, "orientation")?;
         if let Some(byte) = orientation.iter().find(|byte| **byte > 1) {
-            let problem = Problem::NeitherNor {
-                found: (*byte).into(),
-                one: 0,
-                other: 1,
-            };
+            let problem = Problem::NeitherNor { found: (*byte).into(), one: 0, other: 1 };
             return Err(DecodeError::new("orientation", problem));
         }
         Ok(Self {
@@ -165,9 +152,5 @@ impl<'a> Proof<'a> {
 
 /// The hash of a block that is still bytes; none if they are too few to be one.
 pub fn block_hash(bytes: &[u8]) -> Option<Hash> {
-    if bytes.len() < MIN_BLOCK_BYTES {
-        None
-    } else {
-        BlockHeader::hash_of(bytes)
-    }
+    if bytes.len() < MIN_BLOCK_BYTES { None } else { BlockHeader::hash_of(bytes) }
 }

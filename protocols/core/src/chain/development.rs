@@ -79,7 +79,8 @@ impl Iterator for DevelopmentChain {
     /// The next block.
     fn next(&mut self) -> Option<Vec<u8>> {
         let height = self.parent.height.checked_add(1)?;
-        let transactions: Vec<_> = (0..self.transactions_per_block).map(|_| self.transaction(height)).collect();
+        let transactions: Vec<_> =
+            (0..self.transactions_per_block).map(|_| self.transaction(height)).collect();
         let plot_id = self.rng.bytes();
         let header = BlockHeader {
             version: 1,
@@ -147,7 +148,10 @@ mod tests {
     fn the_development_genesis_never_changes() {
         // It is the chain id of every development network.
         let hash = super::super::block_hash(&development_genesis()).unwrap();
-        assert_eq!(alloc::format!("{hash}"), "1b9e751ea8cf9782715efd8b0716b93099ff091d323eeeb0a2f3cf758a9e665e");
+        assert_eq!(
+            alloc::format!("{hash}"),
+            "1b9e751ea8cf9782715efd8b0716b93099ff091d323eeeb0a2f3cf758a9e665e"
+        );
     }
 
     #[test]

@@ -97,9 +97,7 @@ pub struct SpacetimeRules {
 impl SpacetimeRules {
     /// The rules of the network that starts from this genesis block.
     pub fn new(genesis: &[u8]) -> Result<Self, InvalidObject> {
-        let rules = Self {
-            genesis: genesis.into(),
-        };
+        let rules = Self { genesis: genesis.into() };
         let info = rules.check_block(genesis)?;
         if info.height != 0 {
             return Err(InvalidObject::Height);

@@ -85,10 +85,8 @@ impl Transaction {
 /// right); the right sibling of an unpaired node is SHA-256(0x01, `MERKLE_PADDING`, that node). One
 /// leaf is the root.
 pub fn transaction_root(hashes: impl IntoIterator<Item = Hash>) -> Hash {
-    let mut level: Vec<Hash> = hashes
-        .into_iter()
-        .map(|hash| Hash::of_parts(&[&[0x00], hash.as_bytes()]))
-        .collect();
+    let mut level: Vec<Hash> =
+        hashes.into_iter().map(|hash| Hash::of_parts(&[&[0x00], hash.as_bytes()])).collect();
     while level.len() > 1 {
         level = level
             .chunks(2)

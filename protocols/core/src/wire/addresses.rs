@@ -92,21 +92,15 @@ impl Message for GetPeers<'_> {
     fn encoded_len(&self) -> usize {
         8 + match self.exclude.0 {
             ExcludeRepr::Wire { bytes, .. } => bytes.len(),
-            ExcludeRepr::Texts(texts) => texts
-                .iter()
-                .map(|text| short_prefix_len(text.len()) + text.len())
-                .sum(),
+            ExcludeRepr::Texts(texts) => {
+                texts.iter().map(|text| short_prefix_len(text.len()) + text.len()).sum()
+            }
         }
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         check_range(self.max_count.into(), 1, MAX_ADDRESSES as i64, "max_count")?;
-        check_range(
-            self.exclude.len() as i64,
-            0,
-            MAX_ADDRESSES as i64,
-            "exclude count",
-        )?;
+        check_range(self.exclude.len() as i64, 0, MAX_ADDRESSES as i64, "exclude count")?;
         out.extend_from_slice(&self.max_count.to_le_bytes());
         out.extend_from_slice(&(self.exclude.len() as i32).to_le_bytes());
         match self.exclude.0 {
@@ -132,10 +126,7 @@ impl<'a> Decode<'a> for GetPeers<'a> {
             cursor.short_text("exclude")?;
         }
         cursor.finish("GetPeers")?;
-        Ok(Self {
-            max_count,
-            exclude: Exclude(ExcludeRepr::Wire { count, bytes }),
-        })
+        Ok(Self { max_count, exclude: Exclude(ExcludeRepr::Wire { count, bytes }) })
     }
 }
 
@@ -206,11 +197,7 @@ fn read_address(cursor: &mut Cursor<'_>) -> Result<SocketAddr, DecodeError> {
         4 => IpAddr::from(cursor.array::<4>("address")?),
         16 => IpAddr::from(cursor.array::<16>("address")?),
         found => {
-            let problem = Problem::NeitherNor {
-                found: found.into(),
-                one: 4,
-                other: 16,
-            };
+            let problem = Problem::NeitherNor { found: found.into(), one: 4, other: 16 };
             return Err(DecodeError::new("address length", problem));
         }
     };

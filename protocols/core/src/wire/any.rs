@@ -74,12 +74,7 @@ impl DecodeError {
     /// No message of the set that was asked for has this type.
     #[doc(hidden)]
     pub const fn unknown_type(message_type: MessageType) -> Self {
-        Self::new(
-            "message type",
-            Problem::UnknownType {
-                found: message_type.byte(),
-            },
-        )
+        Self::new("message type", Problem::UnknownType { found: message_type.byte() })
     }
 }
 

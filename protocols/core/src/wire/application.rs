@@ -56,10 +56,7 @@ impl<M: ApplicationMessage> Message for M {
         let bytes = (out.len() - start) as u64;
         let checked = written.and_then(|()| {
             if bytes > M::MAX_BYTES.into() {
-                return Err(EncodeError::TooLarge {
-                    bytes,
-                    max_bytes: M::MAX_BYTES,
-                });
+                return Err(EncodeError::TooLarge { bytes, max_bytes: M::MAX_BYTES });
             }
             Ok(())
         });
@@ -90,12 +87,7 @@ pub(super) fn strict_postcard<'a, T: Deserialize<'a> + Serialize>(
     let (value, rest) =
         postcard::take_from_bytes::<T>(bytes).map_err(|_| DecodeError::new(field, Problem::NotPostcard))?;
     if !rest.is_empty() {
-        return Err(DecodeError::new(
-            field,
-            Problem::Trailing {
-                bytes: rest.len() as u64,
-            },
-        ));
+        return Err(DecodeError::new(field, Problem::Trailing { bytes: rest.len() as u64 }));
     }
     // postcard reads over-long varints; only writing the value again finds them.
     postcard::serialize_with_flavor(&value, Expect(bytes))
@@ -135,19 +127,12 @@ impl Flavor for Expect<'_> {
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0 = self
-            .0
-            .strip_prefix(bytes)
-            .ok_or(postcard::Error::SerializeBufferFull)?;
+        self.0 = self.0.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
         Ok(())
     }
 
     fn finalize(self) -> postcard::Result<()> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(postcard::Error::SerializeBufferFull)
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
     }
 }
 
@@ -171,11 +156,7 @@ mod tests {
     }
 
     fn note(text: &str) -> Note {
-        Note {
-            number: 1,
-            text: text.into(),
-            more: None,
-        }
+        Note { number: 1, text: text.into(), more: None }
     }
 
     #[test]
@@ -197,21 +178,14 @@ mod tests {
             (&[1, 2, b'h', 0xff, 0], Problem::NotPostcard),
             (&[1, 2, b'h', b'i', 2], Problem::NotPostcard),
         ] {
-            assert_eq!(
-                Note::decode(bytes),
-                Err(DecodeError::new("payload", problem)),
-                "{bytes:?}"
-            );
+            assert_eq!(Note::decode(bytes), Err(DecodeError::new("payload", problem)), "{bytes:?}");
         }
     }
 
     #[test]
     fn a_value_over_the_limit_leaves_nothing_behind() {
         let mut bytes = vec![7];
-        let error = EncodeError::TooLarge {
-            bytes: 13,
-            max_bytes: 12,
-        };
+        let error = EncodeError::TooLarge { bytes: 13, max_bytes: 12 };
         assert_eq!(note("0123456789").encode(&mut bytes), Err(error));
         assert_eq!(bytes, [7]);
     }

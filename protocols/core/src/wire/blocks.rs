@@ -54,11 +54,7 @@ impl Decode<'_> for GetHeaders {
         };
         let max_headers = cursor.i32_within(1, i32::MAX, "max_headers")?;
         cursor.finish("GetHeaders")?;
-        Ok(Self {
-            locator,
-            stop,
-            max_headers,
-        })
+        Ok(Self { locator, stop, max_headers })
     }
 }
 
@@ -85,10 +81,7 @@ impl<'a> Headers<'a> {
     /// The headers of `header_bytes` each that stand one after the other in `bytes`. What is left
     /// over at the end is not sent.
     pub const fn packed(header_bytes: usize, bytes: &'a [u8]) -> Self {
-        Self(HeadersRepr::Packed {
-            header_bytes: if header_bytes == 0 { 1 } else { header_bytes },
-            bytes,
-        })
+        Self(HeadersRepr::Packed { header_bytes: if header_bytes == 0 { 1 } else { header_bytes }, bytes })
     }
 
     /// How many there are.
@@ -159,10 +152,7 @@ impl Message for Headers<'_> {
         }
         let bytes = self.encoded_len() as u64;
         if bytes > MAX_PAYLOAD.into() {
-            return Err(EncodeError::TooLarge {
-                bytes,
-                max_bytes: MAX_PAYLOAD,
-            });
+            return Err(EncodeError::TooLarge { bytes, max_bytes: MAX_PAYLOAD });
         }
         out.extend_from_slice(&(self.len() as i32).to_le_bytes());
         for header in self.iter() {

@@ -80,11 +80,7 @@ impl<'a> Cursor<'a> {
             0 => Ok(false),
             1 => Ok(true),
             found => {
-                let problem = Problem::NeitherNor {
-                    found: found.into(),
-                    one: 0,
-                    other: 1,
-                };
+                let problem = Problem::NeitherNor { found: found.into(), one: 0, other: 1 };
                 Err(DecodeError::new(field, problem))
             }
         }
@@ -141,13 +137,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn cut(&self, needed: usize, field: &'static str) -> DecodeError {
-        DecodeError::new(
-            field,
-            Problem::Cut {
-                needed: needed as u64,
-                left: self.rest.len() as u64,
-            },
-        )
+        DecodeError::new(field, Problem::Cut { needed: needed as u64, left: self.rest.len() as u64 })
     }
 }
 

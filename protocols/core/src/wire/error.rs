@@ -84,10 +84,7 @@ impl fmt::Display for DecodeError {
         let field = self.field;
         match self.problem {
             Problem::Cut { needed, left } => {
-                write!(
-                    f,
-                    "{field} is cut short: it needs {needed} bytes and {left} are left"
-                )
+                write!(f, "{field} is cut short: it needs {needed} bytes and {left} are left")
             }
             Problem::OutOfRange { found, min, max } if max == i64::MAX => {
                 write!(f, "{field} is {found}, it must be at least {min}")
@@ -107,18 +104,14 @@ impl fmt::Display for DecodeError {
             Problem::NotUtf8 => write!(f, "{field} is not valid UTF-8"),
             Problem::Blank => write!(f, "{field} must hold a character that is not white space"),
             Problem::BadPrefix => {
-                write!(
-                    f,
-                    "the length of {field} is not a shortest-form 7-bit number below 2^31"
-                )
+                write!(f, "the length of {field} is not a shortest-form 7-bit number below 2^31")
             }
             Problem::Trailing { bytes } => write!(f, "{bytes} bytes follow after the end of {field}"),
             Problem::OutOfOrder => write!(f, "{field} must be in ascending order, each at most once"),
             Problem::NotPostcard => write!(f, "{field} is not a valid postcard encoding"),
-            Problem::NotCanonical => write!(
-                f,
-                "{field} has a shorter or other encoding than its canonical one"
-            ),
+            Problem::NotCanonical => {
+                write!(f, "{field} has a shorter or other encoding than its canonical one")
+            }
             Problem::UnknownType { found } => write!(f, "{field} 0x{found:02x} is not known"),
         }
     }
@@ -154,10 +147,7 @@ impl fmt::Display for EncodeError {
         match self {
             Self::Invalid(error) => error.fmt(f),
             Self::TooLarge { bytes, max_bytes } => {
-                write!(
-                    f,
-                    "a payload of {bytes} bytes is too large: this type carries at most {max_bytes}"
-                )
+                write!(f, "a payload of {bytes} bytes is too large: this type carries at most {max_bytes}")
             }
             Self::Serialize => f.write_str("the value could not be serialized"),
         }

@@ -29,12 +29,7 @@ impl Frame {
         let mut bytes = Vec::with_capacity(FRAME_HEADER + message.encoded_len());
         write_frame(message, &mut bytes)?;
         let pinned_bytes = bytes.len();
-        Ok(Self {
-            bytes: bytes.into(),
-            object_id: None,
-            priority: M::PRIORITY,
-            pinned_bytes,
-        })
+        Ok(Self { bytes: bytes.into(), object_id: None, priority: M::PRIORITY, pinned_bytes })
     }
 
     /// A frame cut out of what was received. `bytes` holds exactly one frame, which was checked,
@@ -45,12 +40,7 @@ impl Frame {
         priority: Priority,
         pinned_bytes: usize,
     ) -> Self {
-        Self {
-            bytes,
-            object_id,
-            priority,
-            pinned_bytes,
-        }
+        Self { bytes, object_id, priority, pinned_bytes }
     }
 
     /// The type byte.
@@ -133,10 +123,7 @@ pub(crate) fn write_frame<M: Message>(message: &M, out: &mut Vec<u8>) -> Result<
     let result = message.encode(out).and_then(|()| {
         let bytes = out.len() - start - FRAME_HEADER;
         if bytes as u64 > u64::from(M::MAX_PAYLOAD) {
-            return Err(EncodeError::TooLarge {
-                bytes: bytes as u64,
-                max_bytes: M::MAX_PAYLOAD,
-            });
+            return Err(EncodeError::TooLarge { bytes: bytes as u64, max_bytes: M::MAX_PAYLOAD });
         }
         Ok(bytes as u32 + 1)
     });

@@ -43,9 +43,7 @@ impl Message for Handshake<'_> {
     const TYPE: MessageType = MessageType::HANDSHAKE;
 
     fn encoded_len(&self) -> usize {
-        let extension = self
-            .extension
-            .map_or(0, |extension| EXTENSION_MAGIC.len() + extension.bytes.len());
+        let extension = self.extension.map_or(0, |extension| EXTENSION_MAGIC.len() + extension.bytes.len());
         4 + 8 + 4 + self.node_id.len() + 4 + self.user_agent.len() + extension
     }
 
@@ -54,10 +52,7 @@ impl Message for Handshake<'_> {
         check_not_blank(self.user_agent, "user_agent")?;
         let bytes = self.encoded_len() as u64;
         if bytes > Self::MAX_PAYLOAD.into() {
-            return Err(EncodeError::TooLarge {
-                bytes,
-                max_bytes: Self::MAX_PAYLOAD,
-            });
+            return Err(EncodeError::TooLarge { bytes, max_bytes: Self::MAX_PAYLOAD });
         }
         out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&self.timestamp.to_le_bytes());
@@ -88,13 +83,7 @@ impl<'a> Decode<'a> for Handshake<'a> {
                 None
             }
         };
-        Ok(Self {
-            version,
-            timestamp,
-            node_id,
-            user_agent,
-            extension,
-        })
+        Ok(Self { version, timestamp, node_id, user_agent, extension })
     }
 }
 
@@ -251,36 +240,19 @@ impl Announcement {
 
     /// Whether the node announced at least this version of a capability.
     pub fn can(&self, name: &str, version: u16) -> bool {
-        self.capabilities
-            .iter()
-            .any(|it| it.name == name && it.version >= version)
+        self.capabilities.iter().any(|it| it.name == name && it.version >= version)
     }
 
     fn check(&self) -> Result<(), DecodeError> {
         let (low, high) = self.protocol_versions;
-        check_range(
-            high.into(),
-            low.into(),
-            u16::MAX.into(),
-            "highest protocol version",
-        )?;
+        check_range(high.into(), low.into(), u16::MAX.into(), "highest protocol version")?;
         if let Some(port) = self.listen_port {
             check_range(port.into(), 1, u16::MAX.into(), "listen port")?;
         }
-        check_range(
-            self.capabilities.len() as i64,
-            0,
-            MAX_CAPABILITIES as i64,
-            "capability count",
-        )?;
+        check_range(self.capabilities.len() as i64, 0, MAX_CAPABILITIES as i64, "capability count")?;
         for capability in &self.capabilities {
             let name = &capability.name;
-            check_range(
-                name.len() as i64,
-                1,
-                MAX_CAPABILITY_NAME_BYTES as i64,
-                "capability name length",
-            )?;
+            check_range(name.len() as i64, 1, MAX_CAPABILITY_NAME_BYTES as i64, "capability name length")?;
             if let Some(byte) = name.bytes().find(|byte| !byte.is_ascii_graphic()) {
                 check_range(byte.into(), 0x21, 0x7e, "character of a capability name")?;
             }
@@ -295,10 +267,8 @@ impl Announcement {
 fn put_entry<T: Serialize>(out: &mut Vec<u8>, key: u16, value: &T) -> Result<(), EncodeError> {
     let value = postcard::to_allocvec(value).map_err(|_| EncodeError::Serialize)?;
     let bytes = value.len() as u64;
-    let len = u16::try_from(value.len()).map_err(|_| EncodeError::TooLarge {
-        bytes,
-        max_bytes: u16::MAX.into(),
-    })?;
+    let len = u16::try_from(value.len())
+        .map_err(|_| EncodeError::TooLarge { bytes, max_bytes: u16::MAX.into() })?;
     out.extend_from_slice(&key.to_le_bytes());
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&value);
@@ -317,14 +287,8 @@ mod tests {
             chain_id: Hash([9; 32]),
             listen_port: Some(8333),
             capabilities: vec![
-                Capability {
-                    name: "relay.announce".into(),
-                    version: 1,
-                },
-                Capability {
-                    name: "sync.locator".into(),
-                    version: 3,
-                },
+                Capability { name: "relay.announce".into(), version: 1 },
+                Capability { name: "sync.locator".into(), version: 3 },
             ],
             nonce: 300,
             best_block: Some((10_000, Hash([7; 32]))),
@@ -377,12 +341,8 @@ mod tests {
         let mut control = announcement();
         control.capabilities[0].name = "a\nb".into();
         let mut many = announcement();
-        many.capabilities = (0..33)
-            .map(|i| Capability {
-                name: alloc::format!("c{i:02}"),
-                version: 1,
-            })
-            .collect();
+        many.capabilities =
+            (0..33).map(|i| Capability { name: alloc::format!("c{i:02}"), version: 1 }).collect();
         for bad in [backwards, no_port, twice, control, many] {
             assert!(bad.to_bytes().is_err(), "{bad:?}");
         }

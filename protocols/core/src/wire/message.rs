@@ -62,56 +62,31 @@ pub type ObjectId = fn(payload: &[u8]) -> Option<Hash>;
 impl TypeRule {
     /// The rule that follows from `M`.
     pub const fn of<M: Message>() -> Self {
-        assert!(
-            M::MAX_PAYLOAD <= MAX_PAYLOAD,
-            "a frame cannot carry a payload this large"
-        );
-        Self {
-            message_type: M::TYPE,
-            max_payload: M::MAX_PAYLOAD,
-            priority: M::PRIORITY,
-            object_id: None,
-        }
+        assert!(M::MAX_PAYLOAD <= MAX_PAYLOAD, "a frame cannot carry a payload this large");
+        Self { message_type: M::TYPE, max_payload: M::MAX_PAYLOAD, priority: M::PRIORITY, object_id: None }
     }
 
     /// The same with a lower limit.
     #[must_use]
     pub const fn with_max_payload(self, max_payload: u32) -> Self {
-        assert!(
-            max_payload <= self.max_payload,
-            "the limit of a type can only be lowered"
-        );
+        assert!(max_payload <= self.max_payload, "the limit of a type can only be lowered");
         Self { max_payload, ..self }
     }
 
     /// The same with a way to find the object's hash.
     #[must_use]
     pub const fn with_object_id(self, object_id: ObjectId) -> Self {
-        Self {
-            object_id: Some(object_id),
-            ..self
-        }
+        Self { object_id: Some(object_id), ..self }
     }
 }
 
 impl TypeRule {
     /// What holds if both rules hold for one type.
     pub(super) const fn join(self, other: Self) -> Self {
-        let max_payload = if self.max_payload > other.max_payload {
-            self.max_payload
-        } else {
-            other.max_payload
-        };
-        let object_id = if self.object_id.is_some() {
-            self.object_id
-        } else {
-            other.object_id
-        };
-        Self {
-            max_payload,
-            object_id,
-            ..self
-        }
+        let max_payload =
+            if self.max_payload > other.max_payload { self.max_payload } else { other.max_payload };
+        let object_id = if self.object_id.is_some() { self.object_id } else { other.object_id };
+        Self { max_payload, object_id, ..self }
     }
 }
 

@@ -6,6 +6,7 @@ use core::fmt;
 
 use bytes::buf::Limit;
 use bytes::{Buf as _, BufMut, Bytes, BytesMut};
+use smallvec::{SmallVec, smallvec};
 
 use super::frame::Frame;
 use super::message::TypeRule;
@@ -68,21 +69,11 @@ impl fmt::Display for FrameError {
                 write!(f, "frame length {found} is not between 1 and {MAX_LENGTH}")
             }
             Self::UnknownType { found } => write!(f, "unknown message type 0x{found:02x}"),
-            Self::TooLarge {
-                message_type,
-                bytes,
-                max_bytes,
-            } => {
-                write!(
-                    f,
-                    "{message_type} of {bytes} bytes, at most {max_bytes} are allowed"
-                )
+            Self::TooLarge { message_type, bytes, max_bytes } => {
+                write!(f, "{message_type} of {bytes} bytes, at most {max_bytes} are allowed")
             }
             Self::FirstFrame { bytes, max_bytes } => {
-                write!(
-                    f,
-                    "first frame of {bytes} bytes, a handshake has at most {max_bytes}"
-                )
+                write!(f, "first frame of {bytes} bytes, a handshake has at most {max_bytes}")
             }
             Self::Truncated { bytes } => write!(f, "the stream ended after {bytes} bytes of a frame"),
         }
@@ -175,11 +166,7 @@ impl FrameReader {
 
     /// Where to put the next bytes, never without room. What was written into it counts at once.
     pub fn read_buffer(&mut self) -> Limit<&mut dyn BufMut> {
-        if let Some(large) = self
-            .large
-            .as_mut()
-            .filter(|large| large.bytes.len() < large.total)
-        {
+        if let Some(large) = self.large.as_mut().filter(|large| large.bytes.len() < large.total) {
             let missing = large.total - large.bytes.len();
             if large.bytes.len() == large.bytes.capacity() {
                 large.bytes.reserve_exact(missing.min(large.bytes.len()));
@@ -223,7 +210,7 @@ impl FrameReader {
 
         let mut scanned = 0;
         let mut frames = 0;
-        let mut object_ids = Vec::new();
+        let mut object_ids = ObjectIds::new();
         while frames < MAX_BATCH_FRAMES {
             match self.scan(scanned) {
                 Ok(Scan::Whole { end, object_id }) => {
@@ -257,23 +244,14 @@ impl FrameReader {
         let pinned_bytes = self.chunk_bytes;
         let bytes = self.buffer.split_to(scanned).freeze();
         let object_ids = object_ids.into_iter();
-        Ok(ReadStep::Frames(Batch {
-            bytes,
-            rules: Arc::clone(&self.rules),
-            object_ids,
-            pinned_bytes,
-        }))
+        Ok(ReadStep::Frames(Batch { bytes, rules: Arc::clone(&self.rules), object_ids, pinned_bytes }))
     }
 
     /// The stream ended. An error if it ended inside a frame.
     pub fn finish(&self) -> Result<(), FrameError> {
         let large = self.large.as_ref().map_or(0, |large| large.bytes.len());
         let bytes = self.buffer.len() + large;
-        if bytes > 0 || self.skip > 0 {
-            Err(FrameError::Truncated { bytes })
-        } else {
-            Ok(())
-        }
+        if bytes > 0 || self.skip > 0 { Err(FrameError::Truncated { bytes }) } else { Ok(()) }
     }
 
     /// Bytes of memory held at this moment.
@@ -304,20 +282,13 @@ impl FrameReader {
             None => return Err(FrameError::UnknownType { found: *type_byte }),
         };
         if payload > max_bytes {
-            return Err(FrameError::TooLarge {
-                message_type,
-                bytes: payload,
-                max_bytes,
-            });
+            return Err(FrameError::TooLarge { message_type, bytes: payload, max_bytes });
         }
         if payload > self.max_opening_payload {
             match self.phase {
                 Phase::First => {
                     let max_bytes = self.max_opening_payload;
-                    return Err(FrameError::FirstFrame {
-                        bytes: payload,
-                        max_bytes,
-                    });
+                    return Err(FrameError::FirstFrame { bytes: payload, max_bytes });
                 }
                 Phase::Opening => return Ok(Scan::Blocked),
                 Phase::Established => {}
@@ -333,10 +304,7 @@ impl FrameReader {
         match bytes.get(FRAME_HEADER..total) {
             Some(payload) => {
                 let object_id = rule.object_id.and_then(|object_id| object_id(payload));
-                Ok(Scan::Whole {
-                    end: start + total,
-                    object_id,
-                })
+                Ok(Scan::Whole { end: start + total, object_id })
             }
             None => Ok(Scan::Partial),
         }
@@ -361,7 +329,7 @@ impl FrameReader {
             pinned_bytes: large.total,
             bytes: large.bytes.into(),
             rules: Arc::clone(&self.rules),
-            object_ids: Vec::from([object_id]).into_iter(),
+            object_ids: smallvec![object_id].into_iter(),
         }
     }
 
@@ -409,13 +377,16 @@ enum Scan {
     Blocked,
 }
 
+/// Per frame the hash of its object. A large frame, which most often is a block, has it in place.
+type ObjectIds = SmallVec<[Option<Hash>; 1]>;
+
 /// Frames that were received together, in the order of the stream.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Bytes,
     rules: Arc<FrameRules>,
     /// Per frame the hash of its object; empty if no frame has one.
-    object_ids: alloc::vec::IntoIter<Option<Hash>>,
+    object_ids: smallvec::IntoIter<[Option<Hash>; 1]>,
     pinned_bytes: usize,
 }
 

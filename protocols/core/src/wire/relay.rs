@@ -39,12 +39,7 @@ impl Message for TxPoolRequest {
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        check_range(
-            self.max_transactions.into(),
-            1,
-            i32::MAX.into(),
-            "max_transactions",
-        )?;
+        check_range(self.max_transactions.into(), 1, i32::MAX.into(), "max_transactions")?;
         out.extend_from_slice(&self.max_transactions.to_le_bytes());
         out.push(self.include_data.into());
         Ok(())
@@ -57,10 +52,7 @@ impl Decode<'_> for TxPoolRequest {
         let max_transactions = cursor.i32_within(1, i32::MAX, "max_transactions")?;
         let include_data = cursor.flag("include_transaction_data")?;
         cursor.finish("TxPoolRequest")?;
-        Ok(Self {
-            max_transactions,
-            include_data,
-        })
+        Ok(Self { max_transactions, include_data })
     }
 }
 
@@ -100,11 +92,7 @@ impl<'a> Decode<'a> for ProofSubmission<'a> {
         let miner_id = cursor.array("miner_id")?;
         let proof = cursor.blob(1, MAX_PROOF_BYTES as i32, "proof")?;
         cursor.finish("ProofSubmission")?;
-        Ok(Self {
-            block_height,
-            miner_id,
-            proof,
-        })
+        Ok(Self { block_height, miner_id, proof })
     }
 }
 
@@ -167,8 +155,6 @@ impl Message for Error<'_> {
 
 impl<'a> Decode<'a> for Error<'a> {
     fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
-        Ok(Self {
-            text: utf8(payload, "text")?,
-        })
+        Ok(Self { text: utf8(payload, "text")? })
     }
 }

@@ -101,11 +101,7 @@ fn a_claimed_length_reserves_nothing() {
     reader.set_established();
     reader.push(&[0, 0, 0, 1, 0x23]);
     assert!(matches!(reader.poll_frames(), Ok(ReadStep::NeedBytes)));
-    assert!(
-        reader.held_bytes() <= MAX_SHARED_FRAME + 1024,
-        "{}",
-        reader.held_bytes()
-    );
+    assert!(reader.held_bytes() <= MAX_SHARED_FRAME + 1024, "{}", reader.held_bytes());
     // Whatever arrives, at most twice as much is held, and the frame ends with no byte to spare.
     let mut arrived = 5;
     while arrived < 5 + MAX_PAYLOAD as usize {
@@ -118,9 +114,7 @@ fn a_claimed_length_reserves_nothing() {
             reader.held_bytes()
         );
     }
-    let Ok(ReadStep::Frames(mut batch)) = reader.poll_frames() else {
-        panic!("the frame is whole")
-    };
+    let Ok(ReadStep::Frames(mut batch)) = reader.poll_frames() else { panic!("the frame is whole") };
     assert_eq!(batch.next().unwrap().payload().len(), MAX_PAYLOAD as usize);
     assert!(reader.held_bytes() <= MAX_SHARED_FRAME, "{}", reader.held_bytes());
 }
@@ -130,10 +124,7 @@ fn a_stranger_may_send_a_handshake_and_nothing_larger() {
     let mut reader = FrameReader::new(rules(), 1024);
     reader.push(&1026_u32.to_le_bytes());
     reader.push(&[0x23]);
-    let error = FrameError::FirstFrame {
-        bytes: 1025,
-        max_bytes: 1024,
-    };
+    let error = FrameError::FirstFrame { bytes: 1025, max_bytes: 1024 };
     assert_eq!(reader.poll_frames().map(|_| ()), Err(error));
 }
 
@@ -155,38 +146,20 @@ fn after_the_first_frame_a_large_one_waits_until_the_peer_is_known() {
 fn object_ids_belong_to_their_frames() {
     let mut reader = FrameReader::new(rules(), 1024);
     reader.set_established();
-    let block = |byte: u8, len| {
-        frame(&Block {
-            bytes: &vec![byte; len],
-        })
-    };
-    let stream = [
-        frame(&Heartbeat),
-        block(1, 9),
-        frame(&Heartbeat),
-        block(2, 90_000),
-        block(3, 2),
-    ]
-    .concat();
+    let block = |byte: u8, len| frame(&Block { bytes: &vec![byte; len] });
+    let stream = [frame(&Heartbeat), block(1, 9), frame(&Heartbeat), block(2, 90_000), block(3, 2)].concat();
     reader.push(&stream);
     let mut frames = Vec::new();
     drain(&mut reader, &mut frames).unwrap();
     let ids: Vec<_> = frames.iter().map(Frame::object_id).collect();
-    assert_eq!(
-        ids,
-        [None, Some(Hash::of(&[1; 4])), None, Some(Hash::of(&[2; 4])), None]
-    );
+    assert_eq!(ids, [None, Some(Hash::of(&[1; 4])), None, Some(Hash::of(&[2; 4])), None]);
 }
 
 #[test]
 fn what_is_kept_pins_little() {
     let mut reader = FrameReader::new(rules(), 1024);
     reader.set_established();
-    let blocks = [
-        frame(&Block { bytes: &[1; 60_000] }),
-        frame(&Block { bytes: &[2; 100] }),
-    ]
-    .concat();
+    let blocks = [frame(&Block { bytes: &[1; 60_000] }), frame(&Block { bytes: &[2; 100] })].concat();
     reader.push(&blocks);
     let mut frames = Vec::new();
     drain(&mut reader, &mut frames).unwrap();

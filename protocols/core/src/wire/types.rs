@@ -104,10 +104,7 @@ impl MessageType {
     /// If `byte` is not in `0x80..=0xEF`: in a `const`, the build fails.
     #[track_caller]
     pub const fn application(byte: u8) -> Self {
-        assert!(
-            byte >= 0x80 && byte <= 0xEF,
-            "application message types are 0x80..=0xEF"
-        );
+        assert!(byte >= 0x80 && byte <= 0xEF, "application message types are 0x80..=0xEF");
         Self(byte)
     }
 

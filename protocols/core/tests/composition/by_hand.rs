@@ -7,10 +7,7 @@ use spacetime_core::{
 
 use crate::probe::{Call, Do, Driver, Log, Probe, SECOND, What};
 
-const PING: Ping = Ping {
-    nonce: 1,
-    timestamp: 2,
-};
+const PING: Ping = Ping { nonce: 1, timestamp: 2 };
 
 /// Answers what its child hears, keeps to itself what the child says of commands, and counts.
 struct Supervisor<B> {
@@ -67,10 +64,7 @@ impl<B: NetworkBehaviour<Event = Call, Command = Do>> NetworkBehaviour for Super
         if let Input::Frame { connection, .. } = input {
             for _ in messages {
                 self.heard += 1;
-                let pong = Pong {
-                    nonce: self.heard as i64,
-                    timestamp: 0,
-                };
+                let pong = Pong { nonce: self.heard as i64, timestamp: 0 };
                 assert_eq!(cx.send(*connection, &pong), Ok(()));
                 cx.emit(SupervisorEvent::Heard(self.heard));
             }
@@ -83,10 +77,7 @@ impl<B: NetworkBehaviour<Event = Call, Command = Do>> NetworkBehaviour for Super
         match command {
             SupervisorCommand::Child(command) => {
                 cx.with_child(keep, |cx| self.child.on_command(cx, command));
-                cx.signal(Signal::TipChanged {
-                    height: self.heard,
-                    hash: Hash::ZERO,
-                });
+                cx.signal(Signal::TipChanged { height: self.heard, hash: Hash::ZERO });
             }
             SupervisorCommand::Count => cx.emit(SupervisorEvent::Heard(self.heard)),
         }
@@ -111,17 +102,11 @@ impl NetworkBehaviour for OverTree {
     type Command = ChildrenCommand;
 
     fn on_input(&mut self, cx: &mut Context<'_, &'static str>, input: &Input<'_>) -> Result<(), Violation> {
-        cx.with_child(
-            |ChildrenEvent::Ping((name, _))| name,
-            |cx| self.0.on_input(cx, input),
-        )
+        cx.with_child(|ChildrenEvent::Ping((name, _))| name, |cx| self.0.on_input(cx, input))
     }
 
     fn on_command(&mut self, cx: &mut Context<'_, &'static str>, command: ChildrenCommand) {
-        cx.with_child(
-            |ChildrenEvent::Ping((name, _))| name,
-            |cx| self.0.on_command(cx, command),
-        );
+        cx.with_child(|ChildrenEvent::Ping((name, _))| name, |cx| self.0.on_command(cx, command));
     }
 }
 
@@ -134,15 +119,9 @@ struct Tree {
 
 fn tree(log: &Log) -> Tree {
     Tree {
-        supervisor: Supervisor {
-            child: Probe::new("ping", log).waking_at(Time::ZERO + SECOND),
-            heard: 0,
-        },
+        supervisor: Supervisor { child: Probe::new("ping", log).waking_at(Time::ZERO + SECOND), heard: 0 },
         asker: Probe::new("asker", log),
-        blocks: Supervisor {
-            child: Probe::new("blocks", log),
-            heard: 0,
-        },
+        blocks: Supervisor { child: Probe::new("blocks", log), heard: 0 },
     }
 }
 
@@ -170,12 +149,7 @@ fn a_parent_reacts_to_what_its_child_says() {
         .collect();
     assert_eq!(events, expected);
     let sent = driver.sent(peer);
-    assert_eq!(
-        sent.chunks(21)
-            .map(|frame| (frame[4], frame[5]))
-            .collect::<Vec<_>>(),
-        [(5, 1), (5, 2)]
-    );
+    assert_eq!(sent.chunks(21).map(|frame| (frame[4], frame[5])).collect::<Vec<_>>(), [(5, 1), (5, 2)]);
 }
 
 #[test]
@@ -188,10 +162,7 @@ fn a_parent_keeps_events_of_its_child_to_itself() {
     assert!(driver.events().is_empty());
     driver.command(TreeCommand::Blocks(SupervisorCommand::Count));
     let events = driver.events();
-    assert!(
-        matches!(events[..], [TreeEvent::Blocks(SupervisorEvent::Heard(0))]),
-        "{events:?}"
-    );
+    assert!(matches!(events[..], [TreeEvent::Blocks(SupervisorEvent::Heard(0))]), "{events:?}");
 }
 
 #[test]
@@ -224,20 +195,14 @@ fn a_parent_has_a_say_in_admission_before_its_child() {
     log.take();
     driver.accept().unwrap();
     let accept = ["ping", "asker", "blocks"].map(|name| (name, What::Admit(Stage::Accept)));
-    assert_eq!(
-        log.take(),
-        accept,
-        "the second question did not get as far as the children"
-    );
+    assert_eq!(log.take(), accept, "the second question did not get as far as the children");
     assert_eq!(driver.swarm.peers().count(), 1);
 }
 
 #[test]
 fn a_parent_can_make_something_else_of_a_derived_trees_events() {
     let log = Log::default();
-    let mut driver = Driver::new(OverTree(Children {
-        ping: Probe::new("ping", &log),
-    }));
+    let mut driver = Driver::new(OverTree(Children { ping: Probe::new("ping", &log) }));
     let peer = driver.session();
     driver.receive(peer, &PING);
     driver.command(ChildrenCommand::Ping(Do::Nothing));

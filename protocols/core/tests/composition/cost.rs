@@ -34,10 +34,7 @@ impl<const BYTE: u8> NetworkBehaviour for Counting<BYTE> {
 
     fn on_input(&mut self, _: &mut Context<'_, Infallible>, _: &Input<'_>) -> Result<(), Violation> {
         let calls = self.0.get();
-        self.0.set(Calls {
-            inputs: calls.inputs + 1,
-            ..calls
-        });
+        self.0.set(Calls { inputs: calls.inputs + 1, ..calls });
         Ok(())
     }
 
@@ -47,10 +44,7 @@ impl<const BYTE: u8> NetworkBehaviour for Counting<BYTE> {
 
     fn deadline(&self) -> Option<Time> {
         let calls = self.0.get();
-        self.0.set(Calls {
-            deadlines: calls.deadlines + 1,
-            ..calls
-        });
+        self.0.set(Calls { deadlines: calls.deadlines + 1, ..calls });
         None
     }
 }

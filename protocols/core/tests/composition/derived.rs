@@ -9,14 +9,8 @@ use spacetime_core::{
 
 use crate::probe::{Call, Do, Driver, Log, Probe, SECOND, What};
 
-const PING: Ping = Ping {
-    nonce: 1,
-    timestamp: 2,
-};
-const PONG: Pong = Pong {
-    nonce: 1,
-    timestamp: 2,
-};
+const PING: Ping = Ping { nonce: 1, timestamp: 2 };
+const PONG: Pong = Pong { nonce: 1, timestamp: 2 };
 
 #[derive(NetworkBehaviour)]
 struct Leaves {
@@ -44,10 +38,7 @@ fn tree(log: &Log) -> Tree {
     Tree {
         ping: Probe::new("ping", log),
         middle: Middle {
-            leaves: Leaves {
-                gossip: Probe::new("gossip", log),
-                blocks: Probe::new("blocks", log),
-            },
+            leaves: Leaves { gossip: Probe::new("gossip", log), blocks: Probe::new("blocks", log) },
             asker: Probe::new("asker", log),
         },
         listener: Probe::new("listener", log),
@@ -103,10 +94,7 @@ fn events_are_wrapped_by_each_tree_they_pass_through() {
 fn events_print_as_the_path_through_the_tree() {
     let event = TreeEvent::Middle(MiddleEvent::Leaves(LeavesEvent::Gossip(("it", What::Closed))));
     assert_eq!(format!("{event:?}"), r#"Middle(Leaves(Gossip(("it", Closed))))"#);
-    assert_eq!(
-        format!("{:?}", blocks(Do::TellTip(3))),
-        "Middle(Leaves(Blocks(TellTip(3))))"
-    );
+    assert_eq!(format!("{:?}", blocks(Do::TellTip(3))), "Middle(Leaves(Blocks(TellTip(3))))");
 }
 
 #[test]
@@ -133,10 +121,7 @@ fn an_answer_goes_to_who_asked_and_the_same_type_unasked_to_the_other() {
     driver.receive(peer, &PONG);
     assert_eq!(
         log.take(),
-        [
-            ("asker", What::Answer(MessageType::PONG)),
-            ("gossip", What::Message(MessageType::PONG)),
-        ]
+        [("asker", What::Answer(MessageType::PONG)), ("gossip", What::Message(MessageType::PONG)),]
     );
 }
 
@@ -147,15 +132,10 @@ fn only_who_asked_hears_that_no_answer_comes() {
     driver.command(ask(Do::Ask(peer)));
     log.take();
     driver.wait(SECOND);
-    assert_eq!(
-        log.take(),
-        [("asker", What::RequestFailed(RequestError::Timeout))]
-    );
+    assert_eq!(log.take(), [("asker", What::RequestFailed(RequestError::Timeout))]);
     driver.command(ask(Do::Ask(peer)));
     log.take();
-    driver
-        .swarm
-        .handle_closed(driver.now(), peer, CloseReason::EndOfStream);
+    driver.swarm.handle_closed(driver.now(), peer, CloseReason::EndOfStream);
     let mut expected = vec![("asker", What::RequestFailed(RequestError::Closed))];
     expected.extend(all(What::Closed));
     assert_eq!(log.take(), expected);
@@ -169,10 +149,8 @@ fn a_type_that_is_only_claimed_as_an_answer_is_an_offence_when_nobody_asked() {
         blocks: Probe<GetBlock>,
     }
     let log = Log::default();
-    let mut driver = Driver::new(Asking {
-        asker: Probe::new("asker", &log),
-        blocks: Probe::new("blocks", &log),
-    });
+    let mut driver =
+        Driver::new(Asking { asker: Probe::new("asker", &log), blocks: Probe::new("blocks", &log) });
     let peer = driver.session();
     log.take();
     driver.receive(peer, &PONG);
@@ -195,24 +173,17 @@ fn what_is_for_all_reaches_every_member_in_the_order_of_the_fields() {
     assert_eq!(log.take(), expected);
 
     let block = GetBlock { hash: Hash::ZERO };
-    driver
-        .swarm
-        .act(driver.now(), |_, cx| while cx.send(peer, &block).is_ok() {});
+    driver.swarm.act(driver.now(), |_, cx| while cx.send(peer, &block).is_ok() {});
     driver.sent(peer);
     assert_eq!(log.take(), []);
     driver.wait(Duration::ZERO);
     assert_eq!(log.take(), all(What::Writable));
 
-    driver
-        .swarm
-        .handle_closed(driver.now(), peer, CloseReason::EndOfStream);
+    driver.swarm.handle_closed(driver.now(), peer, CloseReason::EndOfStream);
     assert_eq!(log.take(), all(What::Closed));
 
     let address = Address::memory(99);
-    let dial = driver
-        .swarm
-        .act(driver.now(), |_, cx| cx.dial(address.clone()))
-        .unwrap();
+    let dial = driver.swarm.act(driver.now(), |_, cx| cx.dial(address.clone())).unwrap();
     assert_eq!(log.take(), all(What::Admit(Stage::Dial)));
     let error = DialError::Transport("nobody there".into());
     driver.swarm.handle_dial_failed(driver.now(), dial, error);
@@ -231,20 +202,10 @@ fn the_first_denial_decides_and_nobody_behind_it_is_asked() {
     let asked_last: Vec<_> = log.take().split_off(MEMBERS.len());
     let established = What::Admit(Stage::Established);
     // Being asked changed nothing, so nobody has to hear of the end either.
-    assert_eq!(
-        asked_last,
-        [
-            ("ping", established),
-            ("gossip", established),
-            ("blocks", established)
-        ]
-    );
+    assert_eq!(asked_last, [("ping", established), ("gossip", established), ("blocks", established)]);
     let refused = CloseReason::Refused("blocks does not want it");
     let event = driver.swarm.poll_event();
-    assert!(
-        matches!(&event, Some(Event::Refused { reason, .. }) if *reason == refused),
-        "{event:?}"
-    );
+    assert!(matches!(&event, Some(Event::Refused { reason, .. }) if *reason == refused), "{event:?}");
     assert_eq!(driver.swarm.peers().count(), 0);
 }
 
@@ -254,11 +215,7 @@ fn every_member_can_deny_at_every_stage() {
         for stage in [Stage::Accept, Stage::Established] {
             let log = Log::default();
             let mut tree = tree(&log);
-            let Tree {
-                ping,
-                middle,
-                listener,
-            } = &mut tree;
+            let Tree { ping, middle, listener } = &mut tree;
             match name {
                 "ping" => *ping = Probe::new(name, &log).denying(stage, name),
                 "gossip" => middle.leaves.gossip = Probe::new(name, &log).denying(stage, name),
@@ -268,16 +225,10 @@ fn every_member_can_deny_at_every_stage() {
             }
             let mut driver = Driver::new(tree);
             let accepted = driver.accept();
-            assert_eq!(
-                accepted.err(),
-                (stage == Stage::Accept).then_some(CloseReason::Refused(name))
-            );
+            assert_eq!(accepted.err(), (stage == Stage::Accept).then_some(CloseReason::Refused(name)));
             assert_eq!(driver.swarm.peers().count(), 0, "{name} denied at {stage:?}");
             let calls = log.take();
-            assert!(
-                calls.iter().all(|(_, what)| matches!(what, What::Admit(_))),
-                "{calls:?}"
-            );
+            assert!(calls.iter().all(|(_, what)| matches!(what, What::Admit(_))), "{calls:?}");
         }
     }
 }
@@ -301,21 +252,14 @@ fn the_deadline_of_a_tree_is_its_members_earliest_and_only_due_members_are_calle
     driver.wait(SECOND * 2);
     assert_eq!(log.take(), []);
     driver.wait(SECOND);
-    assert_eq!(
-        log.take(),
-        [("blocks", What::Deadline), ("asker", What::Deadline)]
-    );
+    assert_eq!(log.take(), [("blocks", What::Deadline), ("asker", What::Deadline)]);
     assert_eq!(driver.swarm.deadline(), Some(at(4)));
     driver.command(blocks(Do::WakeAt(at(6))));
     log.take();
     driver.wait(SECOND * 9);
     assert_eq!(
         log.take(),
-        [
-            ("ping", What::Deadline),
-            ("blocks", What::Deadline),
-            ("listener", What::Deadline),
-        ]
+        [("ping", What::Deadline), ("blocks", What::Deadline), ("listener", What::Deadline),]
     );
     assert_eq!(driver.swarm.deadline(), None);
 }
@@ -328,10 +272,7 @@ fn a_deadline_that_is_due_fires_before_the_command_that_comes_with_it() {
     let mut driver = Driver::new(tree);
     let later = Now::new(Time::ZERO + SECOND, 0);
     driver.swarm.handle_command(later, TreeCommand::Ping(Do::Nothing));
-    assert_eq!(
-        log.take(),
-        [("listener", What::Deadline), ("ping", What::Command(Do::Nothing))]
-    );
+    assert_eq!(log.take(), [("listener", What::Deadline), ("ping", What::Command(Do::Nothing))]);
 }
 
 #[test]

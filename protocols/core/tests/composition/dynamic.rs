@@ -11,14 +11,8 @@ use spacetime_core::{
 
 use crate::probe::{Call, Do, Door, Driver, Log, Probe, SECOND, What};
 
-const PING: Ping = Ping {
-    nonce: 1,
-    timestamp: 2,
-};
-const PONG: Pong = Pong {
-    nonce: 1,
-    timestamp: 2,
-};
+const PING: Ping = Ping { nonce: 1, timestamp: 2 };
+const PONG: Pong = Pong { nonce: 1, timestamp: 2 };
 const GET_BLOCK: GetBlock = GetBlock { hash: Hash::ZERO };
 
 /// What the members of a set tell the application.
@@ -62,13 +56,7 @@ fn set(log: &Log) -> Set {
     Set::new()
         .with(Probe::<Nothing>::new("listener", log), Told::First, for_nobody)
         .and_then(|set| set.with(Probe::<Pong, Ping>::new("first", log), Told::First, for_first))
-        .and_then(|set| {
-            set.with(
-                Probe::<GetBlock, Pong>::new("second", log),
-                Told::Second,
-                for_second,
-            )
-        })
+        .and_then(|set| set.with(Probe::<GetBlock, Pong>::new("second", log), Told::Second, for_second))
         .unwrap()
 }
 
@@ -84,11 +72,7 @@ fn a_set_can_stand_alone() {
     let log = Log::default();
     let mut driver = Driver::new(set(&log));
     let peer = driver.session();
-    let admit = [
-        What::Admit(Stage::Accept),
-        What::Admit(Stage::Established),
-        What::Established,
-    ];
+    let admit = [What::Admit(Stage::Accept), What::Admit(Stage::Established), What::Established];
     let calls = admit.map(|what| ["listener", "first", "second"].map(|name| (name, what)));
     assert_eq!(log.take(), calls.concat());
     driver.receive(peer, &PONG);
@@ -102,11 +86,7 @@ fn a_set_can_stand_alone() {
     assert_eq!(log.take(), expected);
     assert_eq!(
         driver.events(),
-        [
-            Told::First(expected[0]),
-            Told::Second(expected[1]),
-            Told::Second(expected[2])
-        ]
+        [Told::First(expected[0]), Told::Second(expected[1]), Told::Second(expected[2])]
     );
 }
 
@@ -162,10 +142,8 @@ fn a_set_can_be_a_member_of_a_set() {
     log.take();
     driver.receive(peer, &GET_BLOCK);
     driver.command(Tell::Second(Do::Nothing));
-    let expected = [
-        ("second", What::Message(MessageType::GET_BLOCK)),
-        ("second", What::Command(Do::Nothing)),
-    ];
+    let expected =
+        [("second", What::Message(MessageType::GET_BLOCK)), ("second", What::Command(Do::Nothing))];
     assert_eq!(log.take(), expected);
     assert_eq!(driver.events(), expected.map(Told::Second));
 }
@@ -203,11 +181,7 @@ fn a_gate_does_not_get_in() {
 fn a_set_that_claims_what_a_field_beside_it_claims_is_found_when_the_swarm_is_made() {
     let log = Log::default();
     let clashing = Dynamic::new().with(Probe::<Ping>::new("", &log), |_| "", |never| match never {});
-    Driver::new(Tree {
-        ping: Probe::new("ping", &log),
-        set: Toggle::off(),
-        nested: clashing.unwrap(),
-    });
+    Driver::new(Tree { ping: Probe::new("ping", &log), set: Toggle::off(), nested: clashing.unwrap() });
 }
 
 #[test]
@@ -245,10 +219,7 @@ fn answers_and_their_failures_go_to_the_member_that_asked() {
     driver.receive(peer, &PONG);
     assert_eq!(log.take(), [("second", What::Answer(MessageType::PONG))]);
     driver.wait(SECOND);
-    assert_eq!(
-        log.take(),
-        [("second", What::RequestFailed(RequestError::Timeout))]
-    );
+    assert_eq!(log.take(), [("second", What::RequestFailed(RequestError::Timeout))]);
 }
 
 #[test]
@@ -268,10 +239,7 @@ fn answers_reach_members_of_sets_in_sets_and_in_trees() {
     driver.receive(peer, &PING);
     assert_eq!(
         log.take(),
-        [
-            ("second", What::Answer(MessageType::PONG)),
-            ("first", What::Answer(MessageType::PING)),
-        ]
+        [("second", What::Answer(MessageType::PONG)), ("first", What::Answer(MessageType::PING)),]
     );
 }
 

@@ -131,19 +131,13 @@ struct Tree {
 }
 
 fn driver() -> (Driver<Tree>, ConnectionId) {
-    let mut driver = Driver::new(Tree {
-        polls: Polls,
-        lengths: Lengths,
-    });
+    let mut driver = Driver::new(Tree { polls: Polls, lengths: Lengths });
     let peer = driver.session();
     (driver, peer)
 }
 
 fn vote() -> Vote {
-    Vote {
-        round: 300,
-        choice: "yes".into(),
-    }
+    Vote { round: 300, choice: "yes".into() }
 }
 
 fn types<'a, M: MessageSet<'a>>() -> Vec<MessageType> {
@@ -152,24 +146,12 @@ fn types<'a, M: MessageSet<'a>>() -> Vec<MessageType> {
 
 #[test]
 fn a_set_decodes_each_type_as_its_own_message() {
-    let ping = Ping {
-        nonce: 1,
-        timestamp: 2,
-    };
-    let pong = Pong {
-        nonce: 1,
-        timestamp: 2,
-    };
+    let ping = Ping { nonce: 1, timestamp: 2 };
+    let pong = Pong { nonce: 1, timestamp: 2 };
     let frame = Frame::encode(&ping).unwrap();
     // The same bytes are one or the other.
-    assert_eq!(
-        Signs::decode_type(MessageType::PING, frame.payload()),
-        Ok(Signs::Ping(ping))
-    );
-    assert_eq!(
-        Signs::decode_type(MessageType::PONG, frame.payload()),
-        Ok(Signs::Pong(pong))
-    );
+    assert_eq!(Signs::decode_type(MessageType::PING, frame.payload()), Ok(Signs::Ping(ping)));
+    assert_eq!(Signs::decode_type(MessageType::PONG, frame.payload()), Ok(Signs::Pong(pong)));
     let too_short = Signs::decode_type(MessageType::PONG, &[]);
     assert_eq!(too_short.unwrap_err(), Pong::decode(&[]).unwrap_err());
     let hash = Hash([3; 32]);
@@ -186,34 +168,19 @@ fn a_set_decodes_each_type_as_its_own_message() {
 
 #[test]
 fn a_set_refuses_types_that_are_not_in_it() {
-    let unknown = |found| DecodeError {
-        field: "message type",
-        problem: Problem::UnknownType { found },
-    };
-    assert_eq!(
-        Signs::decode_type(MessageType::BLOCK, &[0; 16]),
-        Err(unknown(0x23))
-    );
+    let unknown = |found| DecodeError { field: "message type", problem: Problem::UnknownType { found } };
+    assert_eq!(Signs::decode_type(MessageType::BLOCK, &[0; 16]), Err(unknown(0x23)));
     assert_eq!(One::decode_type(MessageType::PING, &[0; 5]), Err(unknown(0x04)));
-    assert_eq!(
-        Nobodys::decode_type(MessageType::PING, &[0; 16]).err(),
-        Some(unknown(0x04))
-    );
+    assert_eq!(Nobodys::decode_type(MessageType::PING, &[0; 16]).err(), Some(unknown(0x04)));
 }
 
 #[test]
 fn a_set_has_the_types_of_its_messages_and_their_rules() {
     assert_eq!(types::<Signs>(), [MessageType::PING, MessageType::PONG]);
-    assert_eq!(
-        types::<Blocks<'_>>(),
-        [MessageType::GET_BLOCK, MessageType::BLOCK]
-    );
+    assert_eq!(types::<Blocks<'_>>(), [MessageType::GET_BLOCK, MessageType::BLOCK]);
     assert_eq!(types::<One>(), [MessageType::TX_POOL_REQUEST]);
     assert_eq!(types::<Nobodys>(), []);
-    assert_eq!(
-        types::<Poll>(),
-        [MessageType::application(0x80), MessageType::application(0xEF)]
-    );
+    assert_eq!(types::<Poll>(), [MessageType::application(0x80), MessageType::application(0xEF)]);
     let [vote, close] = Poll::TYPES else {
         panic!("two");
     };
@@ -227,10 +194,7 @@ fn a_set_that_borrows_works_in_a_tree() {
     driver.receive(peer, &Block { bytes: &[7; 1000] });
     driver.receive(peer, &GetBlock { hash: Hash([9; 32]) });
     let events = driver.events();
-    assert!(
-        matches!(events[..], [TreeEvent::Lengths(1000), TreeEvent::Lengths(9)]),
-        "{events:?}"
-    );
+    assert!(matches!(events[..], [TreeEvent::Lengths(1000), TreeEvent::Lengths(9)]), "{events:?}");
 }
 
 #[test]
@@ -251,13 +215,7 @@ fn application_messages_go_out_and_come_in_as_strict_postcard() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(
-        events,
-        [
-            (Poll::Vote(vote()), Priority::High),
-            (Poll::Close(Close {}), Priority::Normal)
-        ]
-    );
+    assert_eq!(events, [(Poll::Vote(vote()), Priority::High), (Poll::Close(Close {}), Priority::Normal)]);
 }
 
 #[test]
@@ -281,10 +239,7 @@ fn a_second_encoding_of_an_application_message_is_charged_to_its_sender() {
         let mut bytes = vec![payload.len() as u8 + 1, 0, 0, 0, 0x80];
         bytes.extend(payload);
         driver.receive_bytes(peer, &bytes);
-        let error = DecodeError {
-            field: "payload",
-            problem,
-        };
+        let error = DecodeError { field: "payload", problem };
         assert!(driver.swarm.peer(peer).is_some(), "it can go on");
         assert_eq!(driver.offences(), [Offence::Malformed { message_type, error }]);
     }
@@ -292,20 +247,13 @@ fn a_second_encoding_of_an_application_message_is_charged_to_its_sender() {
 
 #[test]
 fn an_application_message_over_its_limit_is_refused_by_its_header() {
-    let too_large = FrameError::TooLarge {
-        message_type: Vote::TYPE,
-        bytes: 17,
-        max_bytes: 16,
-    };
+    let too_large = FrameError::TooLarge { message_type: Vote::TYPE, bytes: 17, max_bytes: 16 };
     assert_eq!(closed_by(&[18, 0, 0, 0, 0x80]), CloseReason::from(too_large));
 }
 
 #[test]
 fn an_application_type_that_nobody_claims_is_unknown() {
-    assert_eq!(
-        closed_by(&[1, 0, 0, 0, 0x81]),
-        CloseReason::from(FrameError::UnknownType { found: 0x81 })
-    );
+    assert_eq!(closed_by(&[1, 0, 0, 0, 0x81]), CloseReason::from(FrameError::UnknownType { found: 0x81 }));
 }
 
 /// Why the tree's Swarm closes a connection from which these bytes come.

@@ -80,14 +80,7 @@ pub(crate) struct Probe<M = Nothing, A = Nothing> {
 
 impl<M, A> Probe<M, A> {
     pub(crate) fn new(name: &'static str, log: &Log) -> Self {
-        Self {
-            name,
-            log: log.clone(),
-            denies: None,
-            breaks_off: false,
-            wake_at: None,
-            receives: PhantomData,
-        }
+        Self { name, log: log.clone(), denies: None, breaks_off: false, wake_at: None, receives: PhantomData }
     }
 
     pub(crate) fn denying(mut self, stage: Stage, why: &'static str) -> Self {
@@ -196,16 +189,10 @@ impl<M: for<'a> MessageSet<'a>, A: for<'a> MessageSet<'a>> Protocol for Probe<M,
                     object_id: None,
                     timeout: SECOND,
                 };
-                let question = TxPoolRequest {
-                    max_transactions: 1,
-                    include_data: false,
-                };
+                let question = TxPoolRequest { max_transactions: 1, include_data: false };
                 cx.request(connection, &question, expect).unwrap();
             }
-            Do::TellTip(height) => cx.signal(Signal::TipChanged {
-                height,
-                hash: Hash::ZERO,
-            }),
+            Do::TellTip(height) => cx.signal(Signal::TipChanged { height, hash: Hash::ZERO }),
             Do::WakeAt(at) => self.wake_at = Some(at),
         }
     }
@@ -215,10 +202,7 @@ impl<M: for<'a> MessageSet<'a>, A: for<'a> MessageSet<'a>> Protocol for Probe<M,
     }
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Call>) {
-        assert!(
-            self.wake_at.take_if(|at| *at <= cx.now()).is_some(),
-            "called too early"
-        );
+        assert!(self.wake_at.take_if(|at| *at <= cx.now()).is_some(), "called too early");
         self.log.push(self.name, What::Deadline);
     }
 }
@@ -235,12 +219,7 @@ pub(crate) struct Driver<B: NetworkBehaviour> {
 impl<B: NetworkBehaviour> Driver<B> {
     pub(crate) fn new(behaviour: B) -> Self {
         let swarm = Swarm::new(behaviour, PeerId([1; 32]), Limits::default()).unwrap();
-        Self {
-            rules: Arc::new(swarm.rules().clone()),
-            swarm,
-            now: Time::ZERO,
-            peers: 0,
-        }
+        Self { rules: Arc::new(swarm.rules().clone()), swarm, now: Time::ZERO, peers: 0 }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -250,9 +229,7 @@ impl<B: NetworkBehaviour> Driver<B> {
     /// A peer connects, from an address of its own.
     pub(crate) fn accept(&mut self) -> Result<ConnectionId, CloseReason> {
         self.peers += 1;
-        let connection = self
-            .swarm
-            .handle_accept(self.now(), Address::memory(self.peers))?;
+        let connection = self.swarm.handle_accept(self.now(), Address::memory(self.peers))?;
         self.swarm.handle_opened(self.now(), connection, None);
         Ok(connection)
     }
@@ -332,9 +309,7 @@ impl Door {
 }
 
 impl NetworkBehaviour for Door {
-    const CLAIMS: Claims = Claims::NONE
-        .with(Role::Message, &[TypeRule::of::<HandshakeAck>()])
-        .with_gate();
+    const CLAIMS: Claims = Claims::NONE.with(Role::Message, &[TypeRule::of::<HandshakeAck>()]).with_gate();
     type Event = Infallible;
     type Command = Infallible;
 

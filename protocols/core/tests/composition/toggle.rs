@@ -5,14 +5,8 @@ use spacetime_core::{CloseReason, Hash, NetworkBehaviour, Offence, Stage, Time, 
 
 use crate::probe::{Do, Door, Driver, Log, Probe, SECOND, What};
 
-const PING: Ping = Ping {
-    nonce: 1,
-    timestamp: 2,
-};
-const PONG: Pong = Pong {
-    nonce: 1,
-    timestamp: 2,
-};
+const PING: Ping = Ping { nonce: 1, timestamp: 2 };
+const PONG: Pong = Pong { nonce: 1, timestamp: 2 };
 
 #[derive(NetworkBehaviour)]
 struct Guarded {
@@ -27,16 +21,11 @@ struct Inner {
 }
 
 fn inner(log: &Log, door: Toggle<Door>) -> Toggle<Inner> {
-    Toggle::on(Inner {
-        door,
-        blocks: Probe::new("blocks", log),
-    })
+    Toggle::on(Inner { door, blocks: Probe::new("blocks", log) })
 }
 
 fn ping(log: &Log) -> Probe<Ping> {
-    Probe::new("ping", log)
-        .waking_at(Time::ZERO + SECOND)
-        .denying(Stage::Dial, "not now")
+    Probe::new("ping", log).waking_at(Time::ZERO + SECOND).denying(Stage::Dial, "not now")
 }
 
 /// What a tree is called with in a life with everything in it.
@@ -45,18 +34,13 @@ fn life<B: NetworkBehaviour<Command = GuardedCommand>>(driver: &mut Driver<B>) {
     driver.receive(peer, &PING);
     driver.command(GuardedCommand::Ping(Do::TellTip(1)));
     driver.wait(SECOND);
-    driver
-        .swarm
-        .handle_closed(driver.now(), peer, CloseReason::EndOfStream);
+    driver.swarm.handle_closed(driver.now(), peer, CloseReason::EndOfStream);
 }
 
 #[test]
 fn a_behaviour_that_is_on_is_called_as_if_it_stood_there_itself() {
     let log = Log::default();
-    let mut driver = Driver::new(Guarded {
-        inner: Toggle::off(),
-        ping: Toggle::on(ping(&log)),
-    });
+    let mut driver = Driver::new(Guarded { inner: Toggle::off(), ping: Toggle::on(ping(&log)) });
     assert_eq!(driver.swarm.deadline(), Some(Time::ZERO + SECOND));
     life(&mut driver);
     let expected = [
@@ -78,10 +62,7 @@ fn a_behaviour_that_is_on_is_called_as_if_it_stood_there_itself() {
 #[test]
 fn a_behaviour_that_is_off_ignores_messages_drops_commands_and_has_no_deadline() {
     let log = Log::default();
-    let mut driver = Driver::new(Guarded {
-        inner: inner(&log, Toggle::off()),
-        ping: Toggle::off(),
-    });
+    let mut driver = Driver::new(Guarded { inner: inner(&log, Toggle::off()), ping: Toggle::off() });
     assert_eq!(driver.swarm.deadline(), None);
     life(&mut driver);
     let expected = [
@@ -144,33 +125,24 @@ fn a_gate_in_a_nested_tree_alone_hears_of_peers_until_it_lets_them_in() {
     assert_eq!(log.take(), let_in);
     driver.receive(peer, &PING);
     driver.receive(peer, &HandshakeAck);
-    let received = [
-        ("ping", What::Message(MessageType::PING)),
-        ("door", What::Message(MessageType::HANDSHAKE_ACK)),
-    ];
+    let received =
+        [("ping", What::Message(MessageType::PING)), ("door", What::Message(MessageType::HANDSHAKE_ACK))];
     assert_eq!(log.take(), received);
 
     let peer = driver.accept().unwrap();
     log.take();
-    driver
-        .swarm
-        .handle_closed(driver.now(), peer, CloseReason::EndOfStream);
+    driver.swarm.handle_closed(driver.now(), peer, CloseReason::EndOfStream);
     assert_eq!(log.take(), [("door", What::OpeningClosed)]);
 }
 
 #[test]
 fn a_behaviour_that_is_off_beside_a_gate_lets_nobody_in() {
     let log = Log::default();
-    let mut driver = Driver::new(Guarded {
-        inner: inner(&log, Toggle::on(Door::new(&log))),
-        ping: Toggle::off(),
-    });
+    let mut driver =
+        Driver::new(Guarded { inner: inner(&log, Toggle::on(Door::new(&log))), ping: Toggle::off() });
     let peer = driver.accept().unwrap();
     assert!(driver.swarm.peer(peer).is_none());
-    assert_eq!(
-        log.take(),
-        [("blocks", What::Admit(Stage::Accept)), ("door", What::Opened)]
-    );
+    assert_eq!(log.take(), [("blocks", What::Admit(Stage::Accept)), ("door", What::Opened)]);
     driver.receive(peer, &PING);
     assert!(driver.swarm.peer(peer).is_some());
 }
@@ -178,10 +150,7 @@ fn a_behaviour_that_is_off_beside_a_gate_lets_nobody_in() {
 #[test]
 fn a_gate_that_is_off_lets_peers_in_and_its_messages_mean_nothing() {
     let log = Log::default();
-    let mut driver = Driver::new(Guarded {
-        inner: inner(&log, Toggle::off()),
-        ping: Toggle::off(),
-    });
+    let mut driver = Driver::new(Guarded { inner: inner(&log, Toggle::off()), ping: Toggle::off() });
     let peer = driver.session();
     let established = [
         ("blocks", What::Admit(Stage::Accept)),
@@ -197,10 +166,8 @@ fn a_gate_that_is_off_lets_peers_in_and_its_messages_mean_nothing() {
 #[test]
 fn a_tree_that_is_off_is_off_with_its_gate() {
     let log = Log::default();
-    let mut driver = Driver::new(Guarded {
-        inner: Toggle::off(),
-        ping: Toggle::on(Probe::new("ping", &log)),
-    });
+    let mut driver =
+        Driver::new(Guarded { inner: Toggle::off(), ping: Toggle::on(Probe::new("ping", &log)) });
     let peer = driver.session();
     log.take();
     driver.receive(peer, &GetBlock { hash: Hash::ZERO });

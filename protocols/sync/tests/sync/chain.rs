@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use spacetime_core::Hash;
 use spacetime_core::chain::{
     ChainRules, DevelopmentChain, HEADER_BYTES, HeaderInfo, SpacetimeRules, development_genesis,
 };
 use spacetime_core::wire::{self, Frame, Headers};
-use spacetime_core::Hash;
 use spacetime_sync::{Command, Event};
 
 /// Blocks by height, shared between a node's application and the test.
@@ -25,8 +25,9 @@ pub(crate) fn rules() -> SpacetimeRules {
 impl Chain {
     /// Genesis and so many blocks of the chain with this seed.
     pub(crate) fn generate(seed: u64, blocks: usize) -> Self {
-        let blocks =
-            std::iter::once(development_genesis()).chain(DevelopmentChain::new(seed, 1000).take(blocks)).collect();
+        let blocks = std::iter::once(development_genesis())
+            .chain(DevelopmentChain::new(seed, 1000).take(blocks))
+            .collect();
         Self { blocks: Rc::new(RefCell::new(blocks)), applied_at_once: Rc::default() }
     }
 
@@ -78,7 +79,10 @@ impl Chain {
                 if let Some(end) = headers.iter().position(|header| Some(header_hash(header)) == *stop) {
                     headers.truncate(end + 1);
                 }
-                vec![Command::HeadersRead { read: *read, answer: Frame::encode(&Headers::new(&headers)).unwrap() }]
+                vec![Command::HeadersRead {
+                    read: *read,
+                    answer: Frame::encode(&Headers::new(&headers)).unwrap(),
+                }]
             }
             Event::ReadBlock { read, hash } => {
                 let height = self.height(*hash);

@@ -2,7 +2,7 @@
 
 use spacetime_core::chain::InvalidObject;
 use spacetime_core::wire::{
-    Block, Decode as _, GetBlock, GetHeaders, Headers, MessageType, NewBlock, HandshakeAck,
+    Block, Decode as _, GetBlock, GetHeaders, HandshakeAck, Headers, MessageType, NewBlock,
 };
 use spacetime_core::{CloseReason, Event, Identity, Offence};
 use spacetime_simulator::{PuppetId, Simulation};
@@ -31,7 +31,11 @@ fn an_empty_node_gets_the_whole_chain() {
     add_node(&mut simulation, &full, Config::default());
     let node = add_node(&mut simulation, &empty, Config::default());
     simulation.dial(node, 0).unwrap();
-    assert!(simulation.run_until(SECOND * 300, |it| state(it, node) == State::Synced), "{:?}", progress(&simulation, node));
+    assert!(
+        simulation.run_until(SECOND * 300, |it| state(it, node) == State::Synced),
+        "{:?}",
+        progress(&simulation, node)
+    );
     assert_eq!(empty.blocks(), full.blocks());
     assert!(offences(&simulation, node).is_empty() && offences(&simulation, 0).is_empty());
     let progress = progress(&simulation, node);
@@ -85,7 +89,9 @@ fn a_synced_node_finds_new_blocks_by_asking() {
     simulation.act(0, |node, cx| {
         let tip = growing.tip();
         spacetime_core::NetworkBehaviour::on_command(
-            node, cx, NodeCommand::Sync(spacetime_sync::Command::Applied { tip }),
+            node,
+            cx,
+            NodeCommand::Sync(spacetime_sync::Command::Applied { tip }),
         );
     });
     simulation.run_for(SECOND * 15);
@@ -132,7 +138,11 @@ fn headers_without_blocks_hold_nothing_up_for_ever() {
         _ => None,
     });
     let liar = simulation.address(0);
-    assert!(blamed.into_iter().all(|identity| matches!(identity, Identity::Claimed { address, .. } if address == liar)));
+    assert!(
+        blamed
+            .into_iter()
+            .all(|identity| matches!(identity, Identity::Claimed { address, .. } if address == liar))
+    );
 }
 
 #[test]
@@ -157,7 +167,8 @@ fn a_bad_body_is_blamed_on_its_sender_and_fetched_from_another() {
 
 #[test]
 fn a_peer_that_withholds_a_block_is_passed_over() {
-    let (withholding, honest, empty) = (Chain::generate(1, 300), Chain::generate(1, 300), Chain::generate(1, 0));
+    let (withholding, honest, empty) =
+        (Chain::generate(1, 300), Chain::generate(1, 300), Chain::generate(1, 0));
     for height in 1..300 {
         withholding.forget_body(height);
     }
@@ -171,7 +182,9 @@ fn a_peer_that_withholds_a_block_is_passed_over() {
     simulation.dial(node, 2).unwrap();
     assert!(simulation.run_until(SECOND * 120, |it| state(it, node) == State::Synced));
     assert_eq!(empty.blocks(), honest.blocks());
-    assert!(offences(&simulation, node).iter().all(|offence| *offence == Offence::NoAnswer(MessageType::BLOCK)));
+    assert!(
+        offences(&simulation, node).iter().all(|offence| *offence == Offence::NoAnswer(MessageType::BLOCK))
+    );
 }
 
 #[test]
@@ -255,14 +268,18 @@ fn a_version_1_node_is_asked_as_version_1_asks() {
     let puppet = dialled_version_1(&mut simulation, node);
     let asked = frames(&mut simulation, puppet, MessageType::GET_HEADERS);
     let genesis = crate::chain_id();
-    assert_eq!(GetHeaders::decode(&asked[0]), Ok(GetHeaders { locator: genesis, stop: None, max_headers: 2000 }));
+    assert_eq!(
+        GetHeaders::decode(&asked[0]),
+        Ok(GetHeaders { locator: genesis, stop: None, max_headers: 2000 })
+    );
 
     let headers: Vec<_> = blocks[1..].iter().map(|block| &block[..290]).collect();
     simulation.puppet_send_message(puppet, &Headers::new(&headers));
     simulation.run_for(SECOND);
     let asked = frames(&mut simulation, puppet, MessageType::GET_BLOCK);
     let asked: Vec<_> = asked.iter().map(|payload| GetBlock::decode(payload).unwrap().hash).collect();
-    let hashes: Vec<_> = blocks[1..].iter().map(|block| spacetime_core::chain::block_hash(block).unwrap()).collect();
+    let hashes: Vec<_> =
+        blocks[1..].iter().map(|block| spacetime_core::chain::block_hash(block).unwrap()).collect();
     assert_eq!(asked, hashes);
 
     // The answers come in another order, with gossip in between.

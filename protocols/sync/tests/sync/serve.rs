@@ -20,7 +20,13 @@ fn served(seed: u64, blocks: usize) -> (Simulation<Node>, Chain, PuppetId) {
     (simulation, chain, puppet)
 }
 
-fn headers(simulation: &mut Simulation<Node>, puppet: PuppetId, locator: Hash, stop: Option<Hash>, max: i32) -> usize {
+fn headers(
+    simulation: &mut Simulation<Node>,
+    puppet: PuppetId,
+    locator: Hash,
+    stop: Option<Hash>,
+    max: i32,
+) -> usize {
     simulation.puppet_send_message(puppet, &GetHeaders { locator, stop, max_headers: max });
     simulation.run_for(SECOND * 10);
     let mut frames = simulation.puppet_frames(puppet).into_iter();
@@ -44,7 +50,11 @@ fn headers_follow_the_locator_up_to_the_stop() {
         (hash(&chain, 10), Some(hash(&chain, 15)), 2000, 5),
         (Hash([9; 32]), None, 2000, 0),
     ] {
-        assert_eq!(headers(&mut simulation, puppet, locator, stop, max), expected, "{locator:?} {stop:?} {max}");
+        assert_eq!(
+            headers(&mut simulation, puppet, locator, stop, max),
+            expected,
+            "{locator:?} {stop:?} {max}"
+        );
     }
 }
 
@@ -105,7 +115,8 @@ fn serving_does_not_keep_a_node_from_its_own_download() {
     simulation.puppet_introduce_version_1(greedy, "greedy");
     simulation.dial(node, 0).unwrap();
     for _ in 0..2000 {
-        simulation.puppet_send_message(greedy, &GetHeaders { locator: Hash::ZERO, stop: None, max_headers: 2000 });
+        simulation
+            .puppet_send_message(greedy, &GetHeaders { locator: Hash::ZERO, stop: None, max_headers: 2000 });
     }
     assert!(simulation.run_until(SECOND * 120, |it| state(it, node) == State::Synced || empty.len() == 501));
 }
