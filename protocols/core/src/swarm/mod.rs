@@ -26,7 +26,7 @@ mod request;
 mod table;
 mod transmit;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "derive"))]
 mod tests;
 
 use alloc::collections::VecDeque;
@@ -118,10 +118,8 @@ pub struct Swarm<B: NetworkBehaviour> {
 }
 
 /// The types that the Swarm itself takes, whatever the tree is.
-const OWN_CLAIMS: Claims = Claims::NONE.with(
-    Role::Message,
-    &[TypeRule::of::<Heartbeat>(), TypeRule::of::<Error<'_>>()],
-);
+const OWN_CLAIMS: Claims =
+    Claims::NONE.with(Role::Message, &[TypeRule::of::<Heartbeat>(), TypeRule::of::<Error<'_>>()]);
 
 impl<B: NetworkBehaviour> Swarm<B> {
     /// A Swarm without connections, of the node `local_id`.
@@ -174,19 +172,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
     /// Bytes that wait to be sent on a connection.
     pub fn queued_bytes(&self, connection: ConnectionId) -> usize {
-        self.network
-            .table
-            .get(connection)
-            .map_or(0, |it| it.queues.total_bytes())
+        self.network.table.get(connection).map_or(0, |it| it.queues.total_bytes())
     }
 
     /// Memory held for frames that wait to be sent on all connections, in bytes.
     pub fn held_bytes(&self) -> usize {
-        self.network
-            .table
-            .iter()
-            .map(|(_, connection)| connection.queues.held_bytes())
-            .sum()
+        self.network.table.iter().map(|(_, connection)| connection.queues.held_bytes()).sum()
     }
 
     // What happened.
@@ -195,6 +186,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// drops the socket.
     pub fn handle_accept(&mut self, now: Now, address: Address) -> Result<ConnectionId, CloseReason> {
         self.advance(now);
+        if self.network.is_stopping {
+            return Err(CloseReason::Shutdown);
+        }
         if self.network.table.opening() >= self.network.limits.max_opening() {
             return Err(CloseReason::Full);
         }
@@ -225,13 +219,14 @@ impl<B: NetworkBehaviour> Swarm<B> {
             if peer_id == self.network.local_id {
                 return self.close_and_settle(connection, CloseReason::SelfConnection);
             }
-            let expected = self
-                .network
-                .table
-                .get(connection)
-                .and_then(|it| it.address.peer_id());
+            let entry = self.network.table.get(connection);
+            let expected = entry.and_then(|it| it.address.peer_id());
+            let outbound = entry.is_some_and(|it| it.direction == Direction::Outbound);
             if expected.is_some_and(|expected| expected != peer_id) {
                 return self.close_and_settle(connection, CloseReason::WrongPeer);
+            }
+            if outbound && self.network.has_dialled(peer_id, connection) {
+                return self.close_and_settle(connection, CloseReason::Duplicate);
             }
             let identity = Identity::Proven(peer_id);
             if let Verdict::Deny(why) = self.ask(Stage::Authenticated, connection, Some(&identity), None) {
@@ -239,6 +234,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
             }
         }
         if self.has_gate {
+            self.network.set_gate_knows(connection);
             self.input(&Input::Opened { connection });
         } else {
             self.network.admit(connection, PeerInfo::default(), None);
@@ -267,14 +263,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
                     }
                 }
                 State::Opening => {
-                    if let Err(violation) = self.try_input(&Input::OpeningFrame {
-                        connection,
-                        frame: &frame,
-                    }) {
+                    if let Err(violation) = self.try_input(&Input::OpeningFrame { connection, frame: &frame })
+                    {
                         self.punish(connection, violation);
                     }
                 }
-                State::Requested | State::Connecting | State::Admitted => {
+                State::Requested | State::Connecting | State::Admitted | State::Accepted => {
                     debug_assert!(false, "frames come after handle_opened, and steps end settled");
                 }
             }
@@ -305,8 +299,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// The application wants something of the tree.
     pub fn handle_command(&mut self, now: Now, command: B::Command) {
         self.advance(now);
-        self.behaviour
-            .on_command(&mut Context::new(&mut self.network, &mut self.events), command);
+        self.behaviour.on_command(&mut Context::new(&mut self.network, &mut self.events), command);
         self.settle();
     }
 
@@ -320,10 +313,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// and for tests.
     pub fn act<R>(&mut self, now: Now, f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R) -> R {
         self.advance(now);
-        let result = f(
-            &mut self.behaviour,
-            &mut Context::new(&mut self.network, &mut self.events),
-        );
+        let result = f(&mut self.behaviour, &mut Context::new(&mut self.network, &mut self.events));
         self.settle();
         result
     }
@@ -349,20 +339,21 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// `max_bytes` or nothing is left; the last frame may go beyond. Whether more waits.
     ///
     /// Call it for connections that [`poll_ready`](Self::poll_ready) names when the driver can
-    /// write on them, and again when what it took was written and more was waiting.
+    /// write on them, and again when what it took was written and more was waiting. For the write
+    /// timeout it counts at the time of the last `handle_*` call: where that may be long ago, call
+    /// [`handle_deadline`](Self::handle_deadline) first.
     pub fn poll_transmit(&mut self, connection: ConnectionId, max_bytes: usize, out: &mut Transmit) -> bool {
         self.network.transmit(connection, max_bytes, out)
     }
 
     /// When to call [`handle_deadline`](Self::handle_deadline), unless something happens before.
+    /// Never before the time of the last call.
     pub fn deadline(&self) -> Option<Time> {
         if !self.network.deliveries.is_empty() {
             return Some(self.network.now.time);
         }
-        [self.behaviour.deadline(), self.network.timers.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        let next = [self.behaviour.deadline(), self.network.timers.next()].into_iter().flatten().min();
+        next.map(|at| at.max(self.network.now.time))
     }
 
     // Inside a step.
@@ -379,17 +370,16 @@ impl<B: NetworkBehaviour> Swarm<B> {
         }
         if self.behaviour.deadline().is_some_and(|at| at <= now) {
             self.input(&Input::Deadline);
-            self.settle();
             debug_assert!(
                 self.behaviour.deadline().is_none_or(|at| at > now),
                 "a deadline moves forward when it fires"
             );
+            self.settle();
         }
     }
 
     fn try_input(&mut self, input: &Input<'_>) -> Result<(), Violation> {
-        self.behaviour
-            .on_input(&mut Context::new(&mut self.network, &mut self.events), input)
+        self.behaviour.on_input(&mut Context::new(&mut self.network, &mut self.events), input)
     }
 
     /// An input in which no peer can do anything wrong.
@@ -403,11 +393,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.statistics.frames_received += 1;
         let message_type = frame.message_type();
         let result = match self.network.take_answered(connection, frame) {
-            Match::Answer(request) => self.try_input(&Input::Answer {
-                connection,
-                request,
-                frame,
-            }),
+            Match::Answer(request) => self.try_input(&Input::Answer { connection, request, frame }),
             Match::Late => Ok(()),
             Match::None if self.behaviour.takes(message_type, Role::Message) => {
                 self.try_input(&Input::Frame { connection, frame })
@@ -424,10 +410,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// The peer says why it is about to close.
     fn on_error(&mut self, connection: ConnectionId, frame: &Frame) -> Result<(), Violation> {
         let error = Error::decode(frame.payload()).map_err(|error| {
-            Violation::tolerable(Offence::Malformed {
-                message_type: MessageType::ERROR,
-                error,
-            })
+            Violation::tolerable(Offence::Malformed { message_type: MessageType::ERROR, error })
         })?;
         if let Some(entry) = self.network.table.get_mut(connection) {
             entry.farewell = Some(CloseReason::from_error_text(error.text));
@@ -438,8 +421,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     fn punish(&mut self, connection: ConnectionId, violation: Violation) {
         self.network.report(connection, violation.offence);
         if violation.is_fatal {
-            self.network
-                .close(connection, CloseReason::Violation(violation.offence));
+            self.network.close(connection, CloseReason::Violation(violation.offence));
         }
     }
 
@@ -449,82 +431,39 @@ impl<B: NetworkBehaviour> Swarm<B> {
             match delivery {
                 Delivery::Dial(connection) => self.on_dial(connection),
                 Delivery::Admitted(connection, info, first) => self.on_admitted(connection, *info, first),
-                Delivery::Closed {
-                    connection,
-                    peer,
-                    reason,
-                } => {
-                    self.input(&Input::Closed {
-                        connection,
-                        reason: &reason,
-                    });
-                    self.events.push_back(Event::Closed {
-                        connection,
-                        peer: *peer,
-                        reason,
-                    });
+                Delivery::Closed { connection, peer, reason } => {
+                    self.network.forget_session(&peer.identity);
+                    self.input(&Input::Closed { connection, reason: &reason });
+                    self.events.push_back(Event::Closed { connection, peer: *peer, reason });
+                }
+                Delivery::First(connection, frame) => {
+                    let entry = self.network.table.get(connection);
+                    if entry.is_some_and(Connection::is_established) {
+                        self.deliver(connection, &frame);
+                    }
                 }
                 Delivery::OpeningClosed { connection, reason } => {
-                    if self.has_gate {
-                        self.input(&Input::OpeningClosed {
-                            connection,
-                            reason: &reason,
-                        });
-                    }
+                    self.input(&Input::OpeningClosed { connection, reason: &reason });
+                }
+                Delivery::Refused { connection, reason } => {
                     self.events.push_back(Event::Refused { connection, reason });
                 }
-                Delivery::DialFailed {
-                    connection,
-                    address,
-                    error,
-                } => {
-                    self.input(&Input::DialFailed {
-                        connection,
-                        address: &address,
-                        error: &error,
-                    });
-                    self.events.push_back(Event::DialFailed {
-                        connection,
-                        address,
-                        error,
-                    });
+                Delivery::DialFailed { connection, address, error } => {
+                    self.input(&Input::DialFailed { connection, address: &address, error: &error });
+                    self.events.push_back(Event::DialFailed { connection, address, error });
                 }
-                Delivery::RequestFailed {
-                    connection,
-                    request,
-                    answer,
-                    error,
-                } => {
-                    self.input(&Input::RequestFailed {
-                        connection,
-                        request,
-                        answer,
-                        error,
-                    });
+                Delivery::RequestFailed { connection, request, answer, error } => {
+                    self.input(&Input::RequestFailed { connection, request, answer, error });
                 }
                 Delivery::Writable(connection, priority) => {
-                    if self
-                        .network
-                        .table
-                        .get(connection)
-                        .is_some_and(Connection::is_established)
-                    {
+                    if self.network.table.get(connection).is_some_and(Connection::is_established) {
                         self.input(&Input::Writable { connection, priority });
                     }
                 }
                 Delivery::Signal(signal) => {
                     self.input(&Input::Signal(&signal));
-                    if let Signal::Offence {
-                        connection,
-                        identity,
-                        offence,
-                    } = signal
-                    {
-                        self.events.push_back(Event::Offence {
-                            connection,
-                            identity,
-                            offence,
-                        });
+                    if let Signal::Offence { connection, identity, offence } = signal {
+                        self.events.push_back(Event::Offence { connection, identity, offence });
                     }
                 }
             }
@@ -547,7 +486,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
         let Some(connection) = self.network.table.get(id) else {
             return Verdict::Deny("it is gone");
         };
-        let counts_as_session = connection.direction == Direction::Outbound;
+        let counts_as_session = connection.counts_as_session();
         self.behaviour.admit(&Candidate {
             stage,
             connection: Some(id),
@@ -568,10 +507,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
                 };
                 connection.state = State::Connecting;
                 let address = connection.address.clone();
-                self.network.actions.push_back(Action::Dial {
-                    connection: id,
-                    address,
-                });
+                self.network.actions.push_back(Action::Dial { connection: id, address });
             }
             Verdict::Deny(why) => self.network.dial_failed(id, DialError::Refused(why)),
         }
@@ -584,24 +520,29 @@ impl<B: NetworkBehaviour> Swarm<B> {
             return;
         };
         let identity = Network::identify(connection, &info);
-        let inbound = connection.direction == Direction::Inbound;
-        let rivalry = self.network.rivalry(id, &identity, &info.name);
-        if let Rivalry::Loses = rivalry {
-            return self.network.close(id, CloseReason::Duplicate);
-        }
-        if let Verdict::Deny(why) = self.ask(Stage::Established, id, Some(&identity), Some(&info)) {
-            return self.network.close(id, CloseReason::Refused(why));
-        }
-        if let Rivalry::Replaces(rival) = rivalry {
-            // The end of the old session is told before the beginning of the new one.
-            self.network.close(rival, CloseReason::Duplicate);
-            self.network
-                .deliveries
-                .push_back(Delivery::Admitted(id, info.into(), first));
-            return;
-        }
-        if inbound && self.network.table.sessions() >= self.network.limits.max_connections() {
-            return self.network.close(id, CloseReason::Full);
+        if matches!(connection.state, State::Admitted) {
+            let direction = connection.direction;
+            let rivalry = self.network.rivalry(direction, &identity);
+            match rivalry {
+                Rivalry::Loses => return self.network.close(id, CloseReason::Duplicate),
+                // The end of the old session is told before the beginning of the new one.
+                Rivalry::Ending => return self.network.admitted(id, info, first),
+                Rivalry::None | Rivalry::Replaces(_) => {}
+            }
+            if let Verdict::Deny(why) = self.ask(Stage::Established, id, Some(&identity), Some(&info)) {
+                return self.network.close(id, CloseReason::Refused(why));
+            }
+            if let Rivalry::Replaces(rival) = rivalry {
+                // Nobody who hears of the old session's end can take its place.
+                self.network.table.set_state(id, State::Accepted);
+                self.network.close(rival, CloseReason::Duplicate);
+                return self.network.admitted(id, info, first);
+            }
+            if direction == Direction::Inbound
+                && self.network.table.sessions() >= self.network.limits.max_connections()
+            {
+                return self.network.close(id, CloseReason::Full);
+            }
         }
         self.network.establish(id, identity, info);
         let Some(peer) = self.peer(id).cloned() else {
@@ -609,16 +550,17 @@ impl<B: NetworkBehaviour> Swarm<B> {
         };
         self.events.push_back(Event::Established { connection: id, peer });
         self.input(&Input::Established { connection: id });
-        if let Some(frame) = first
-            && self.network.table.get(id).is_some()
-        {
-            self.deliver(id, &frame);
+        if let Some(frame) = first {
+            // Behind what the beginning of the session has caused.
+            self.network.deliveries.push_back(Delivery::First(id, frame));
         }
     }
 
-    /// Ends all connections, telling the peers that the node stops.
+    /// Ends all connections, telling the peers that the node stops. Nothing is dialled or accepted
+    /// afterwards.
     pub fn shut_down(&mut self, now: Now) {
         self.advance(now);
+        self.network.is_stopping = true;
         let all: alloc::vec::Vec<_> = self.network.table.iter().map(|(id, _)| id).collect();
         for connection in all {
             self.network.close(connection, CloseReason::Shutdown);

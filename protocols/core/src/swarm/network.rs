@@ -24,9 +24,13 @@ use crate::peer::{Identity, Peer, PeerInfo};
 use crate::time::{Now, Time};
 use crate::wire::{self, EncodeError, FRAME_HEADER, Frame, Message, MessageType, Priority};
 
-/// Signals that may wait to be delivered. Only behaviours that answer signals with signals, round
-/// and round, ever come near it.
-const MAX_WAITING_SIGNALS: usize = 4096;
+/// Signals that one input may cause, directly or through what it causes. Only behaviours that answer
+/// signals with signals, round and round, ever come near it.
+const MAX_SIGNALS: usize = 4096;
+
+/// Dials that may fail because of one input. A behaviour that dials again whenever a dial fails,
+/// beside one that refuses it each time, would hold the executor for ever.
+const MAX_FAILED_DIALS: usize = 1024;
 
 /// Why a frame was not queued. The state of the connection did not change, with one exception: a
 /// `Full` queue of critical frames closes it.
@@ -109,32 +113,20 @@ pub struct Statistics {
 pub(super) enum Delivery {
     /// A behaviour wants to dial.
     Dial(ConnectionId),
-    /// The gate let a peer in; the frame is for whoever claims it.
+    /// The gate let a peer in, maybe by its first frame.
     Admitted(ConnectionId, Box<PeerInfo>, Option<Frame>),
+    /// The frame by which a peer was let in, for whoever claims it.
+    First(ConnectionId, Frame),
     /// A session ended.
-    Closed {
-        connection: ConnectionId,
-        peer: Box<Peer>,
-        reason: CloseReason,
-    },
-    /// A connection ended before the peer was established.
-    OpeningClosed {
-        connection: ConnectionId,
-        reason: CloseReason,
-    },
+    Closed { connection: ConnectionId, peer: Box<Peer>, reason: CloseReason },
+    /// A connection that the gate knows ended before the peer was established.
+    OpeningClosed { connection: ConnectionId, reason: CloseReason },
+    /// A peer that connected was not let in.
+    Refused { connection: ConnectionId, reason: CloseReason },
     /// A dial came to nothing.
-    DialFailed {
-        connection: ConnectionId,
-        address: Address,
-        error: DialError,
-    },
+    DialFailed { connection: ConnectionId, address: Address, error: DialError },
     /// A request was given up.
-    RequestFailed {
-        connection: ConnectionId,
-        request: RequestId,
-        answer: MessageType,
-        error: RequestError,
-    },
+    RequestFailed { connection: ConnectionId, request: RequestId, answer: MessageType, error: RequestError },
     /// A queue that answered `Full` has room.
     Writable(ConnectionId, Priority),
     /// Something for all behaviours.
@@ -153,22 +145,26 @@ pub(crate) struct Network {
     pub(super) ready: VecDeque<ConnectionId>,
     pub(super) timers: Deadlines<ConnectionId>,
     pub(super) statistics: Statistics,
-    /// The sessions, by whom they are with.
-    sessions: BTreeMap<SessionKey, ConnectionId>,
-    waiting_signals: usize,
+    /// The sessions, by whom they are with, until their ends are told.
+    pub(super) sessions: BTreeMap<SessionKey, ConnectionId>,
+    /// Nothing is dialled or accepted any more.
+    pub(super) is_stopping: bool,
+    /// Signals and dials that failed since all was quiet.
+    signals: usize,
+    failed_dials: usize,
     next_request: u64,
     scratch: Vec<u8>,
 }
 
 /// What there may be one session with.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum SessionKey {
+pub(super) enum SessionKey {
     Proven(PeerId),
     Address(Endpoint),
 }
 
 impl SessionKey {
-    fn of(identity: &Identity) -> Self {
+    pub(super) fn of(identity: &Identity) -> Self {
         match identity {
             Identity::Proven(peer_id) => Self::Proven(*peer_id),
             Identity::Claimed { address, .. } => Self::Address(address.endpoint().clone()),
@@ -180,6 +176,8 @@ impl SessionKey {
 pub(super) enum Rivalry {
     /// There is no other session with it.
     None,
+    /// There was one, and its end is not told yet.
+    Ending,
     /// There is, and this one takes its place.
     Replaces(ConnectionId),
     /// There is, and that one stays.
@@ -199,7 +197,9 @@ impl Network {
             timers: Deadlines::new(),
             statistics: Statistics::default(),
             sessions: BTreeMap::new(),
-            waiting_signals: 0,
+            is_stopping: false,
+            signals: 0,
+            failed_dials: 0,
             next_request: 0,
             scratch: Vec::new(),
         }
@@ -219,17 +219,8 @@ impl Network {
 
     pub(crate) fn opening(&self, id: ConnectionId) -> Option<OpeningConnection<'_>> {
         let connection = self.table.get(id).filter(|it| !it.is_established())?;
-        let Connection {
-            direction,
-            address,
-            proven,
-            ..
-        } = connection;
-        Some(OpeningConnection {
-            direction: *direction,
-            address,
-            proven: *proven,
-        })
+        let Connection { direction, address, proven, .. } = connection;
+        Some(OpeningConnection { direction: *direction, address, proven: *proven })
     }
 
     pub(crate) fn last_received(&self, id: ConnectionId) -> Option<Time> {
@@ -237,26 +228,26 @@ impl Network {
     }
 
     pub(crate) fn queued_bytes(&self, id: ConnectionId, priority: Priority) -> usize {
-        self.table
-            .get(id)
-            .map_or(0, |it| it.queues.queued_bytes(priority))
+        self.table.get(id).map_or(0, |it| it.queues.queued_bytes(priority))
     }
 
     pub(crate) fn queued_frames(&self, id: ConnectionId, priority: Priority) -> usize {
-        self.table
-            .get(id)
-            .map_or(0, |it| it.queues.queued_frames(priority))
+        self.table.get(id).map_or(0, |it| it.queues.queued_frames(priority))
     }
 
     pub(crate) fn peers(&self) -> impl Iterator<Item = (ConnectionId, &Peer)> {
-        self.table
-            .iter()
-            .filter_map(|(id, connection)| Some((id, connection.peer()?)))
+        self.table.iter().filter_map(|(id, connection)| Some((id, connection.peer()?)))
     }
 
     pub(crate) fn set_understands_errors(&mut self, id: ConnectionId) {
         if let Some(connection) = self.table.get_mut(id) {
             connection.understands_errors = true;
+        }
+    }
+
+    pub(super) fn set_gate_knows(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(id) {
+            connection.gate_knows = true;
         }
     }
 
@@ -281,17 +272,9 @@ impl Network {
     }
 
     fn queue(&mut self, id: ConnectionId, frame: Outgoing<'_>, priority: Priority) -> Result<(), SendError> {
-        let connection = self
-            .table
-            .get_mut(id)
-            .filter(|it| it.can_send())
-            .ok_or(SendError::Closed)?;
+        let connection = self.table.get_mut(id).filter(|it| it.can_send()).ok_or(SendError::Closed)?;
         // Nothing may overtake a handshake, however urgent it is.
-        let priority = if connection.is_established() {
-            priority
-        } else {
-            Priority::Critical
-        };
+        let priority = if connection.is_established() { priority } else { Priority::Critical };
         match connection.queues.send(frame, priority, &self.limits) {
             Ok(()) => {
                 self.was_queued(id);
@@ -315,14 +298,11 @@ impl Network {
             let outgoing = Outgoing::Shared(frame);
             let result = match priority {
                 Priority::High | Priority::Low => {
-                    connection
-                        .queues
-                        .send_or_drop_oldest(outgoing, priority, &self.limits)
+                    connection.queues.send_or_drop_oldest(outgoing, priority, &self.limits)
                 }
-                Priority::Critical | Priority::Normal => connection
-                    .queues
-                    .send(outgoing, priority, &self.limits)
-                    .map(|()| 0),
+                Priority::Critical | Priority::Normal => {
+                    connection.queues.send(outgoing, priority, &self.limits).map(|()| 0)
+                }
             };
             match result {
                 Ok(dropped) => {
@@ -369,10 +349,13 @@ impl Network {
             return false;
         };
         let before = out.len();
-        connection.queues.transmit(before + max_bytes, &self.limits, out);
+        let max_len = before.saturating_add(max_bytes);
+        connection.queues.transmit(max_len, &self.limits, out);
         self.statistics.bytes_sent += (out.len() - before) as u64;
         let more = !connection.queues.is_empty();
-        connection.waiting_since = more.then_some(now);
+        if out.len() > before {
+            connection.waiting_since = more.then_some(now);
+        }
         while let Some(priority) = connection.queues.take_writable(&self.limits) {
             self.deliveries.push_back(Delivery::Writable(id, priority));
         }
@@ -399,12 +382,8 @@ impl Network {
         expect: Expect,
     ) -> Result<RequestId, SendError> {
         let max_requests = self.limits.max_requests();
-        let connection = self
-            .table
-            .get(id)
-            .filter(|it| it.is_established())
-            .ok_or(SendError::Closed)?;
-        if connection.requests.len() >= max_requests {
+        let connection = self.table.get_mut(id).filter(|it| it.is_established()).ok_or(SendError::Closed)?;
+        if !connection.requests.make_room(max_requests) {
             return Err(SendError::Full);
         }
         self.send(id, message)?;
@@ -432,14 +411,13 @@ impl Network {
     // Opening and closing.
 
     pub(crate) fn dial(&mut self, address: Address) -> Result<ConnectionId, DialError> {
-        if self.table.sessions() >= self.limits.max_connections() {
+        if self.is_stopping {
+            return Err(DialError::Refused("the node is stopping"));
+        }
+        if self.table.sessions() >= self.limits.max_connections() || self.failed_dials >= MAX_FAILED_DIALS {
             return Err(DialError::Full);
         }
-        if self
-            .table
-            .iter()
-            .any(|(_, connection)| leads_to(connection, &address))
-        {
+        if self.table.iter().any(|(_, connection)| leads_to(connection, &address)) {
             return Err(DialError::AlreadyConnected);
         }
         let now = self.now.time;
@@ -454,13 +432,8 @@ impl Network {
     pub(super) fn accept(&mut self, address: Address) -> ConnectionId {
         let now = self.now.time;
         let open_by = now + self.limits.opening_timeout();
-        let id = self.table.insert(Connection::new(
-            Direction::Inbound,
-            address,
-            State::Connecting,
-            now,
-            open_by,
-        ));
+        let id =
+            self.table.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, open_by));
         self.arm(id, open_by);
         id
     }
@@ -490,9 +463,13 @@ impl Network {
         };
         if matches!(connection.state, State::Opening) {
             connection.state = State::Admitted;
-            self.deliveries
-                .push_back(Delivery::Admitted(id, Box::new(info), first));
+            self.admitted(id, info, first);
         }
+    }
+
+    /// A connection waits for its turn to become a session.
+    pub(super) fn admitted(&mut self, id: ConnectionId, info: PeerInfo, first: Option<Frame>) {
+        self.deliveries.push_back(Delivery::Admitted(id, Box::new(info), first));
     }
 
     /// Who a peer is, from what the transport proved and what it says.
@@ -505,45 +482,43 @@ impl Network {
             (Direction::Inbound, Some(ip), Some(port)) => Address::socket(SocketAddr::new(ip, port)),
             _ => connection.address.clone().unpinned(),
         };
-        Identity::Claimed {
-            address,
-            name: info.name.clone(),
-        }
+        Identity::Claimed { address, name: info.name.clone() }
     }
 
-    /// Whether a peer that was let in has a session already, and which of the two is kept.
+    /// Whether a peer that was let in on a connection of this direction has a session already, and
+    /// which of the two is kept.
     ///
     /// When two nodes dial each other at the same time, both ends must keep the same connection:
     /// the one that the node with the smaller name dialled.
-    pub(super) fn rivalry(&self, id: ConnectionId, identity: &Identity, name: &str) -> Rivalry {
+    pub(super) fn rivalry(&self, direction: Direction, identity: &Identity) -> Rivalry {
         let Some(rival_id) = self.sessions.get(&SessionKey::of(identity)).copied() else {
             return Rivalry::None;
         };
-        let (Some(rival), Some(connection)) = (self.table.get(rival_id), self.table.get(id)) else {
-            debug_assert!(false, "sessions hold established connections");
-            return Rivalry::None;
+        let Some(rival) = self.table.get(rival_id) else {
+            return Rivalry::Ending;
         };
-        if rival.direction == connection.direction {
+        if rival.direction == direction {
             // A peer that proves to be the same one lost the old connection and we have not
             // noticed. One that only claims it may be anybody behind the same address.
-            let comes_again = connection.direction == Direction::Inbound && identity.proven().is_some();
-            return if comes_again {
-                Rivalry::Replaces(rival_id)
-            } else {
-                Rivalry::Loses
-            };
+            let comes_again = direction == Direction::Inbound && identity.proven().is_some();
+            return if comes_again { Rivalry::Replaces(rival_id) } else { Rivalry::Loses };
         }
-        let local_name = self.local_id.to_string();
-        let dialer = if local_name.as_str() < name {
+        let dialer = if self.local_id.to_string() < identity.name() {
             Direction::Outbound
         } else {
             Direction::Inbound
         };
-        if connection.direction == dialer {
-            Rivalry::Replaces(rival_id)
-        } else {
-            Rivalry::Loses
-        }
+        if direction == dialer { Rivalry::Replaces(rival_id) } else { Rivalry::Loses }
+    }
+
+    /// Whether another connection that this node dialled leads to a peer that has proven who it is.
+    ///
+    /// Of two that come from one node the peer keeps the one that arrives later, and cannot know
+    /// which one we hear of first. So the second is closed before anything is said on it.
+    pub(super) fn has_dialled(&self, peer_id: PeerId, id: ConnectionId) -> bool {
+        self.table.iter().any(|(other, connection)| {
+            other != id && connection.direction == Direction::Outbound && connection.proven == Some(peer_id)
+        })
     }
 
     /// Makes a connection a session.
@@ -561,8 +536,13 @@ impl Network {
         };
         let before = self.sessions.insert(SessionKey::of(&peer.identity), id);
         debug_assert_eq!(before, None, "one session per peer");
-        self.table.establish(id, Box::new(peer));
+        self.table.set_state(id, State::Established(Box::new(peer)));
         self.actions.push_back(Action::Established { connection: id });
+    }
+
+    /// The end of a session is told: there may be another one with its peer.
+    pub(super) fn forget_session(&mut self, identity: &Identity) {
+        self.sessions.remove(&SessionKey::of(identity));
     }
 
     /// Ends a connection by our decision.
@@ -572,22 +552,21 @@ impl Network {
         };
         let mut last_words = Transmit::new();
         if connection.can_send() {
-            connection.queues.transmit_critical(&mut last_words);
+            // Where the tree denies a peer that the gate has let in, the gate's answer must not
+            // reach it: it would take this for a session.
+            if !matches!(connection.state, State::Admitted | State::Accepted) {
+                connection.queues.transmit_critical(&mut last_words);
+            }
             if connection.understands_errors
                 && reason.is_ours()
-                && let Ok(frame) = Frame::encode(&wire::Error {
-                    text: &reason.to_error_text(),
-                })
+                && let Ok(frame) = Frame::encode(&wire::Error { text: &reason.to_error_text() })
             {
                 last_words.push_copied(frame.bytes());
             }
         }
         self.statistics.bytes_sent += last_words.len() as u64;
         if !matches!(connection.state, State::Requested) {
-            self.actions.push_back(Action::Close {
-                connection: id,
-                last_words,
-            });
+            self.actions.push_back(Action::Close { connection: id, last_words });
         }
         self.after_removal(id, *connection, reason, None);
     }
@@ -622,38 +601,30 @@ impl Network {
         self.timers.cancel(id);
         for (request, answer) in connection.requests.drain() {
             let error = RequestError::Closed;
-            self.deliveries.push_back(Delivery::RequestFailed {
-                connection: id,
-                request,
-                answer,
-                error,
-            });
+            self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
-        let address = connection.address;
-        let gate_knows = matches!(connection.state, State::Opening | State::Admitted);
+        let was_opened = connection.can_send();
         if let State::Established(peer) = connection.state {
-            self.sessions.remove(&SessionKey::of(&peer.identity));
-            self.deliveries.push_back(Delivery::Closed {
-                connection: id,
-                peer,
-                reason,
-            });
+            self.deliveries.push_back(Delivery::Closed { connection: id, peer, reason });
             return;
         }
-        if gate_knows {
+        if connection.gate_knows {
             let reason = reason.clone();
-            self.deliveries.push_back(Delivery::OpeningClosed {
-                connection: id,
-                reason,
-            });
+            self.deliveries.push_back(Delivery::OpeningClosed { connection: id, reason });
         }
-        if connection.direction == Direction::Outbound {
-            let error = dial_error.unwrap_or(DialError::Closed(reason));
-            self.deliveries.push_back(Delivery::DialFailed {
-                connection: id,
-                address,
-                error,
-            });
+        match connection.direction {
+            Direction::Outbound => {
+                self.failed_dials += 1;
+                self.deliveries.push_back(Delivery::DialFailed {
+                    connection: id,
+                    address: connection.address,
+                    error: dial_error.unwrap_or(DialError::Closed(reason)),
+                });
+            }
+            Direction::Inbound if was_opened => {
+                self.deliveries.push_back(Delivery::Refused { connection: id, reason })
+            }
+            Direction::Inbound => {}
         }
     }
 
@@ -667,28 +638,25 @@ impl Network {
             Some(peer) => peer.identity.clone(),
             None => Self::identify(connection, &PeerInfo::default()),
         };
-        self.signal(Signal::Offence {
-            connection: id,
-            identity,
-            offence,
-        });
+        self.signal(Signal::Offence { connection: id, identity, offence });
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {
-        if self.waiting_signals >= MAX_WAITING_SIGNALS {
+        if self.signals >= MAX_SIGNALS {
             debug_assert!(false, "behaviours answer signals with signals without end");
             return;
         }
-        self.waiting_signals += 1;
+        self.signals += 1;
         self.deliveries.push_back(Delivery::Signal(signal));
     }
 
     pub(super) fn next_delivery(&mut self) -> Option<Delivery> {
-        let delivery = self.deliveries.pop_front()?;
-        if matches!(delivery, Delivery::Signal(_)) {
-            self.waiting_signals -= 1;
+        let delivery = self.deliveries.pop_front();
+        if delivery.is_none() {
+            self.signals = 0;
+            self.failed_dials = 0;
         }
-        Some(delivery)
+        delivery
     }
 
     // Time.
@@ -716,18 +684,10 @@ impl Network {
         }
         for (request, answer) in connection.requests.give_up_due(now) {
             let error = RequestError::Timeout;
-            self.deliveries.push_back(Delivery::RequestFailed {
-                connection: id,
-                request,
-                answer,
-                error,
-            });
+            self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
         let open_by = (!connection.is_established()).then_some(connection.open_by);
-        let next = [stalled_at, connection.requests.deadline(), open_by]
-            .into_iter()
-            .flatten()
-            .min();
+        let next = [stalled_at, connection.requests.deadline(), open_by].into_iter().flatten().min();
         if let Some(at) = next {
             debug_assert!(at > now, "a deadline moves forward when it fires");
             self.arm(id, at);
@@ -735,10 +695,7 @@ impl Network {
     }
 
     fn abort_dial(&mut self, id: ConnectionId) {
-        self.actions.push_back(Action::Close {
-            connection: id,
-            last_words: Transmit::new(),
-        });
+        self.actions.push_back(Action::Close { connection: id, last_words: Transmit::new() });
         self.dial_failed(id, DialError::Timeout);
     }
 }
@@ -746,10 +703,11 @@ impl Network {
 /// Whether a connection already goes, or is about to go, where a dial would lead.
 fn leads_to(connection: &Connection, address: &Address) -> bool {
     if let Some(pinned) = address.peer_id() {
-        let known = connection
-            .peer()
-            .and_then(|peer| peer.identity.proven())
-            .or(connection.address.peer_id());
+        let known = match connection.peer() {
+            // A session of which this is only claimed keeps nobody from the one who can prove it.
+            Some(peer) => peer.identity.proven(),
+            None => connection.address.peer_id(),
+        };
         if known == Some(pinned) {
             return true;
         }

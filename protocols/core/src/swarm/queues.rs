@@ -10,7 +10,8 @@ use crate::wire::{Frame, Priority};
 
 /// Frames up to this size are copied into a queue's ring of bytes; larger ones are shared. Copying
 /// 4 KiB costs less than the bookkeeping of a shared buffer and its own slot in a vectored write,
-/// and makes the memory of a queue exactly what it holds.
+/// and makes the memory of a queue exactly what it holds. A frame that was received inside of a
+/// larger buffer is copied as well: 64 KiB would wait with 5.
 pub(super) const MAX_COPIED_FRAME: usize = 4096;
 
 /// A queue that waited while this many bytes of more urgent frames went out gets one frame
@@ -65,23 +66,34 @@ impl Queue {
         self.lens.is_empty()
     }
 
-    fn push(&mut self, frame: Outgoing<'_>) {
+    fn push(&mut self, frame: Outgoing<'_>, limit: QueueLimit) {
         let len = frame.len();
         match frame {
-            Outgoing::Shared(frame) if len > MAX_COPIED_FRAME => {
+            Outgoing::Shared(frame) if len > MAX_COPIED_FRAME && frame.owns_its_buffer() => {
                 self.lens.push_back(0);
                 self.shared.push_back(frame.bytes().clone());
             }
             Outgoing::Shared(frame) => {
                 self.lens.push_back(len as u32);
+                self.reserve(len, limit);
                 self.copied.extend(frame.bytes());
             }
             Outgoing::Copied(bytes) => {
                 self.lens.push_back(len as u32);
+                self.reserve(len, limit);
                 self.copied.extend(bytes);
             }
         }
         self.bytes += len;
+    }
+
+    /// Makes room in the ring. It doubles, but never beyond what may wait in it.
+    fn reserve(&mut self, len: usize, limit: QueueLimit) {
+        let needed = self.copied.len() + len;
+        if needed > self.copied.capacity() {
+            let capacity = (self.copied.capacity() * 2).min(limit.max_bytes).max(needed);
+            self.copied.reserve_exact(capacity - self.copied.len());
+        }
     }
 
     /// Takes the oldest frame out, into `out` if there is one. Returns its length.
@@ -177,7 +189,7 @@ impl SendQueues {
 
     fn push(&mut self, frame: Outgoing<'_>, priority: Priority, limit: QueueLimit) {
         self.holds_larger |= frame.len() > limit.max_bytes;
-        self.queue_mut(priority).push(frame);
+        self.queue_mut(priority).push(frame, limit);
         debug_assert!(self.queue(priority).lens.len() <= limit.max_frames);
         debug_assert!(self.holds_larger || self.queue(priority).bytes <= limit.max_bytes);
     }
@@ -207,6 +219,11 @@ impl SendQueues {
         limits: &Limits,
     ) -> Result<usize, Full> {
         let limit = limits.queue(priority);
+        let is_larger = frame.len() > limit.max_bytes;
+        if is_larger && self.holds_larger && self.queue(priority).bytes <= limit.max_bytes {
+            // The larger frame that is in the way waits on another level.
+            return Err(Full);
+        }
         let mut dropped = 0;
         while !self.has_room(frame.len(), priority, limit) {
             if self.drop_oldest(priority, limit).is_none() {
@@ -249,11 +266,7 @@ impl SendQueues {
 
     /// The level whose turn it is: the most urgent, unless one below has waited too long.
     fn next_level(&self) -> Option<Priority> {
-        let waiting = || {
-            Priority::ALL
-                .into_iter()
-                .filter(|priority| !self.queue(*priority).is_empty())
-        };
+        let waiting = || Priority::ALL.into_iter().filter(|priority| !self.queue(*priority).is_empty());
         let starved = waiting().rfind(|priority| self.queue(*priority).passed_over >= MAX_PASSED_OVER);
         starved.or_else(|| waiting().next())
     }

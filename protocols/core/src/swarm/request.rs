@@ -75,24 +75,33 @@ struct Outstanding {
 /// # Security
 ///
 /// Bounded by `max_requests`, given-up ones included: a peer that answers nothing is asked nothing
-/// more after so many requests.
+/// more after so many requests, where only their order tells whose answer comes.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     outstanding: VecDeque<Outstanding>,
 }
 
 impl Requests {
+    /// Whether there may be one more, of at most `max`.
+    pub(super) fn make_room(&mut self, max: usize) -> bool {
+        if self.len() < max {
+            return true;
+        }
+        // An object's answer cannot be mistaken for another one, so it does no harm to forget that
+        // it was asked for. Else a peer that lacks some, and cannot say so, would fill the table.
+        let forgettable = |request: &Outstanding| request.given_up && request.expect.object_id.is_some();
+        match self.outstanding.iter().position(forgettable) {
+            Some(oldest) => self.outstanding.remove(oldest).is_some(),
+            None => false,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.outstanding.len()
     }
 
     pub(super) fn push(&mut self, id: RequestId, expect: Expect, deadline: Time) {
-        self.outstanding.push_back(Outstanding {
-            id,
-            expect,
-            deadline,
-            given_up: false,
-        });
+        self.outstanding.push_back(Outstanding { id, expect, deadline, given_up: false });
     }
 
     /// Finds the request that a frame answers, and forgets it.
@@ -102,9 +111,15 @@ impl Requests {
             request.expect.answer == message_type
                 && (request.expect.object_id.is_none() || request.expect.object_id == frame.object_id())
         };
-        let Some(position) = self.outstanding.iter().position(answers) else {
+        let Some(first) = self.outstanding.iter().position(answers) else {
             return Match::None;
         };
+        // An object that is known by its hash is for whoever still waits for it, whichever request
+        // the peer means. Without a hash only the order says whose answer it is.
+        let still_waits = |request: &Outstanding| {
+            !request.given_up && request.expect.object_id.is_some() && answers(request)
+        };
+        let position = self.outstanding.iter().position(still_waits).unwrap_or(first);
         match self.outstanding.remove(position) {
             Some(request) if request.given_up => Match::Late,
             Some(request) => Match::Answer(request.id),
@@ -114,13 +129,12 @@ impl Requests {
 
     /// Gives up the requests whose time is over; their ids and the types of their answers.
     pub(super) fn give_up_due(&mut self, now: Time) -> impl Iterator<Item = (RequestId, MessageType)> {
-        self.outstanding
-            .iter_mut()
-            .filter(move |request| !request.given_up && request.deadline <= now)
-            .map(|request| {
+        self.outstanding.iter_mut().filter(move |request| !request.given_up && request.deadline <= now).map(
+            |request| {
                 request.given_up = true;
                 (request.id, request.expect.answer)
-            })
+            },
+        )
     }
 
     /// Forgets all requests; those that were still waited for.
@@ -133,10 +147,6 @@ impl Requests {
 
     /// When the next request is given up.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.outstanding
-            .iter()
-            .filter(|request| !request.given_up)
-            .map(|request| request.deadline)
-            .min()
+        self.outstanding.iter().filter(|request| !request.given_up).map(|request| request.deadline).min()
     }
 }

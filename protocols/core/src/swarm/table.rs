@@ -22,6 +22,8 @@ pub(super) enum State {
     Opening,
     /// The gate has let the peer in; the tree was not asked yet.
     Admitted,
+    /// The tree has accepted it as well; it waits for the end of the session whose place it takes.
+    Accepted,
     /// The peer is known to all behaviours.
     Established(Box<Peer>),
 }
@@ -34,6 +36,8 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// The peer id that the transport proved.
     pub(super) proven: Option<PeerId>,
+    /// The gate was told of it.
+    pub(super) gate_knows: bool,
     /// The peer knows the Error message.
     pub(super) understands_errors: bool,
     pub(super) queues: SendQueues,
@@ -62,6 +66,7 @@ impl Connection {
             address,
             state,
             proven: None,
+            gate_knows: false,
             understands_errors: false,
             queues: SendQueues::default(),
             requests: Requests::default(),
@@ -86,10 +91,13 @@ impl Connection {
 
     /// Frames can be sent: to the gate while it is opening, to all once it is established.
     pub(super) const fn can_send(&self) -> bool {
-        matches!(
-            self.state,
-            State::Opening | State::Admitted | State::Established(_)
-        )
+        !matches!(self.state, State::Requested | State::Connecting)
+    }
+
+    /// Whether it takes a place among the sessions: a dial has one from its first moment.
+    pub(super) const fn counts_as_session(&self) -> bool {
+        matches!(self.direction, Direction::Outbound)
+            || matches!(self.state, State::Accepted | State::Established(_))
     }
 }
 
@@ -98,7 +106,7 @@ impl Connection {
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Inbound connections that are not established.
+    /// Inbound connections that are neither established nor about to be.
     opening: usize,
     /// All others.
     sessions: usize,
@@ -114,10 +122,7 @@ impl Table {
     pub(super) fn insert(&mut self, connection: Connection) -> ConnectionId {
         *self.counter(&connection) += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                connection: None,
-            });
+            self.slots.push(Slot { generation: 0, connection: None });
             (self.slots.len() - 1) as u32
         });
         let mut generation = 0;
@@ -130,10 +135,7 @@ impl Table {
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
-        let slot = self
-            .slots
-            .get_mut(id.slot())
-            .filter(|slot| slot.generation == id.generation())?;
+        let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
         let connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.slot() as u32);
@@ -142,31 +144,26 @@ impl Table {
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        let slot = self
-            .slots
-            .get(id.slot())
-            .filter(|slot| slot.generation == id.generation())?;
+        let slot = self.slots.get(id.slot()).filter(|slot| slot.generation == id.generation())?;
         slot.connection.as_deref()
     }
 
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let slot = self
-            .slots
-            .get_mut(id.slot())
-            .filter(|slot| slot.generation == id.generation())?;
+        let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
         slot.connection.as_deref_mut()
     }
 
-    /// Makes a connection a session of `peer`.
-    pub(super) fn establish(&mut self, id: ConnectionId, peer: Box<Peer>) {
-        let inbound = peer.direction == Direction::Inbound;
-        if let Some(connection) = self.get_mut(id) {
-            debug_assert!(!connection.is_established(), "established once");
-            connection.state = State::Established(peer);
-            if inbound {
-                self.opening -= 1;
-                self.sessions += 1;
-            }
+    /// Moves a connection on to `state`.
+    pub(super) fn set_state(&mut self, id: ConnectionId, state: State) {
+        let Some(connection) = self.get_mut(id) else {
+            return;
+        };
+        debug_assert!(!connection.is_established(), "established once");
+        let counted = connection.counts_as_session();
+        connection.state = state;
+        if connection.counts_as_session() && !counted {
+            self.opening -= 1;
+            self.sessions += 1;
         }
     }
 
@@ -178,7 +175,7 @@ impl Table {
         })
     }
 
-    /// Inbound connections that are not established.
+    /// Inbound connections that are neither established nor about to be.
     pub(super) const fn opening(&self) -> usize {
         self.opening
     }
@@ -189,9 +186,6 @@ impl Table {
     }
 
     fn counter(&mut self, connection: &Connection) -> &mut usize {
-        match connection.direction {
-            Direction::Inbound if !connection.is_established() => &mut self.opening,
-            _ => &mut self.sessions,
-        }
+        if connection.counts_as_session() { &mut self.sessions } else { &mut self.opening }
     }
 }

@@ -26,12 +26,7 @@ pub struct Transmit {
 impl Transmit {
     /// Nothing to write.
     pub const fn new() -> Self {
-        Self {
-            copied: Vec::new(),
-            position: 0,
-            shared: VecDeque::new(),
-            shared_bytes: 0,
-        }
+        Self { copied: Vec::new(), position: 0, shared: VecDeque::new(), shared_bytes: 0 }
     }
 
     /// Bytes that are left to be written.
@@ -67,8 +62,7 @@ impl Transmit {
             self.shared_bytes += bytes.len();
             self.shared.push_back((self.copied.len(), bytes));
         }
-        self.copied
-            .extend_from_slice(other.copied.get(other.position..).unwrap_or(&[]));
+        self.copied.extend_from_slice(other.copied.get(other.position..).unwrap_or(&[]));
         other.copied.clear();
         other.position = 0;
         other.shared_bytes = 0;
@@ -105,10 +99,7 @@ impl Buf for Transmit {
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len(), "advanced past the end");
         while count > 0 {
-            let end = self
-                .shared
-                .front()
-                .map_or(self.copied.len(), |(before, _)| *before);
+            let end = self.shared.front().map_or(self.copied.len(), |(before, _)| *before);
             let now = count.min(end - self.position);
             self.position += now;
             count -= now;

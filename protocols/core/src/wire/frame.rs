@@ -88,6 +88,11 @@ impl Frame {
         M::decode(self.payload())
     }
 
+    /// Whether keeping it keeps no other bytes in memory.
+    pub(crate) const fn owns_its_buffer(&self) -> bool {
+        self.pinned_bytes <= self.bytes.len()
+    }
+
     /// A handle on the payload that may be kept after the frame is gone.
     ///
     /// It shares the receive buffer if that wastes little, and copies if the payload is a small

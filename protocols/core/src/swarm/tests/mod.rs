@@ -1,0 +1,20 @@
+//! The Swarm driven by hand: the test says what arrives, what time it is and what is written when.
+
+mod admission;
+mod closing;
+mod dialling;
+mod gates;
+mod guarantees;
+mod invariants;
+mod log;
+mod messages;
+mod node;
+mod operations;
+mod queues;
+mod random;
+mod requests;
+mod sending;
+mod sessions;
+mod time;
+mod tree;
+mod world;
