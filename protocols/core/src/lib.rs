@@ -19,6 +19,7 @@
 extern crate alloc;
 
 mod address;
+mod admission;
 pub mod behaviour;
 pub mod chain;
 mod close;
@@ -28,13 +29,16 @@ mod hash;
 mod limits;
 mod offence;
 mod peer;
+mod request;
 mod rng;
+mod signal;
 pub mod swarm;
 mod time;
 pub mod wire;
 
 pub use address::{Address, Endpoint, InvalidAddress};
-pub use behaviour::{Claims, Context, Dynamic, Input, NetworkBehaviour, Protocol, Role, Signal, Toggle};
+pub use admission::{Candidate, OpeningConnection, Stage, Verdict};
+pub use behaviour::{Claims, Context, Dynamic, Input, NetworkBehaviour, Protocol, Role, Toggle};
 pub use close::{CloseReason, DialError};
 pub use connection::{ConnectionId, ConnectionMap, Direction};
 pub use deadlines::Deadlines;
@@ -42,11 +46,10 @@ pub use hash::{Hash, InvalidHex, PeerId};
 pub use limits::{InvalidLimits, Limits, QueueLimit};
 pub use offence::{Offence, Severity, Violation};
 pub use peer::{Identity, Peer, PeerInfo};
+pub use request::{Expect, RequestError, RequestId};
 pub use rng::Rng;
-pub use swarm::{
-    Action, Candidate, Event, Expect, RequestError, RequestId, SendError, Stage, Statistics, Swarm, Transmit,
-    Verdict,
-};
+pub use signal::Signal;
+pub use swarm::{Action, Event, SendError, Statistics, Swarm, Transmit};
 pub use time::{Now, Time};
 
 /// Makes a tree of a struct of behaviours. See [`behaviour`].
@@ -56,9 +59,9 @@ pub use spacetime_derive::NetworkBehaviour;
 /// What the code that the derive writes refers to.
 #[doc(hidden)]
 pub mod derive_support {
+    pub use crate::admission::{Candidate, Verdict};
     pub use crate::behaviour::{Claims, Context, Input, NetworkBehaviour, Role};
     pub use crate::offence::Violation;
-    pub use crate::swarm::{Candidate, Verdict};
     pub use crate::time::Time;
     pub use crate::wire::MessageType;
 }

@@ -59,7 +59,6 @@ use core::convert::Infallible;
 use core::num::NonZeroU16;
 
 pub use config::{Config, InvalidConfig, Legacy};
-use spacetime_core::swarm::OpeningConnection;
 use spacetime_core::wire::{self, Announcement, Extension, Frame, HandshakeAck, MessageType, TypeRule};
 use spacetime_core::{
     Claims, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Direction, Hash, Input,

@@ -3,16 +3,19 @@
 use core::fmt;
 
 use crate::address::Address;
+use crate::admission::OpeningConnection;
 use crate::close::{CloseReason, DialError};
 use crate::connection::ConnectionId;
 use crate::hash::PeerId;
 use crate::offence::Offence;
 use crate::peer::{Peer, PeerInfo};
-use crate::swarm::{Expect, Network, OpeningConnection, RequestId, SendError};
+use crate::request::{Expect, RequestId};
+use crate::swarm::network::Network;
+use crate::swarm::sending::SendError;
 use crate::time::Time;
 use crate::wire::{Frame, Message, Priority};
 
-use super::signal::Signal;
+use crate::signal::Signal;
 
 /// Where events go on their way up the tree.
 pub(crate) trait EventSink<E> {

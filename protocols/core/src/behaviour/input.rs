@@ -2,11 +2,11 @@
 
 use super::NetworkBehaviour;
 use super::claims::Role;
-use super::signal::Signal;
 use crate::address::Address;
 use crate::close::{CloseReason, DialError};
 use crate::connection::ConnectionId;
-use crate::swarm::{RequestError, RequestId};
+use crate::request::{RequestError, RequestId};
+use crate::signal::Signal;
 use crate::time::Time;
 use crate::wire::{Frame, MessageType, Priority};
 

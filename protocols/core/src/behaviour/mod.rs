@@ -29,7 +29,6 @@ mod context;
 mod dynamic;
 mod input;
 mod protocol;
-mod signal;
 mod toggle;
 
 use core::fmt;
@@ -40,11 +39,10 @@ pub(crate) use context::EventSink;
 pub use dynamic::{ClaimConflict, Dynamic};
 pub use input::Input;
 pub use protocol::Protocol;
-pub use signal::Signal;
 pub use toggle::Toggle;
 
+use crate::admission::{Candidate, Verdict};
 use crate::offence::Violation;
-use crate::swarm::{Candidate, Verdict};
 use crate::time::Time;
 use crate::wire::MessageType;
 

@@ -6,12 +6,13 @@ use super::NetworkBehaviour;
 use super::claims::{Claims, Role};
 use super::context::Context;
 use super::input::Input;
-use super::signal::Signal;
 use crate::address::Address;
+use crate::admission::{Candidate, Verdict};
 use crate::close::{CloseReason, DialError};
 use crate::connection::ConnectionId;
 use crate::offence::{Offence, Violation};
-use crate::swarm::{Candidate, RequestError, RequestId, Verdict};
+use crate::request::{RequestError, RequestId};
+use crate::signal::Signal;
 use crate::time::Time;
 use crate::wire::{DecodeError, Frame, MessageSet, Priority};
 

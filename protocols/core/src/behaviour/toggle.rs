@@ -4,9 +4,9 @@ use super::NetworkBehaviour;
 use super::claims::{Claims, Role};
 use super::context::Context;
 use super::input::Input;
+use crate::admission::{Candidate, Verdict};
 use crate::offence::Violation;
 use crate::peer::PeerInfo;
-use crate::swarm::{Candidate, Verdict};
 use crate::time::Time;
 use crate::wire::MessageType;
 

@@ -19,10 +19,13 @@
 //! After any number of `handle_*` calls, drain all `poll_*`; the order does not matter. Before
 //! sleeping, read [`deadline`](Swarm::deadline).
 
-mod admission;
-mod network;
+mod lifecycle;
+pub(crate) mod network;
+mod output;
 mod queues;
-mod request;
+mod requests;
+pub(crate) mod sending;
+mod sessions;
 mod table;
 mod transmit;
 
@@ -33,74 +36,26 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString as _;
 use core::fmt;
 
-pub use admission::{Candidate, OpeningConnection, Stage, Verdict};
-pub(crate) use network::Network;
-pub use network::{Action, SendError, Statistics};
-use network::{Delivery, Rivalry};
-use request::Match;
-pub use request::{Expect, RequestError, RequestId};
+use network::{Delivery, Network};
+pub use output::{Action, Event, Statistics};
+use requests::Match;
+pub use sending::SendError;
+use sessions::Rivalry;
 use table::{Connection, State};
 pub use transmit::Transmit;
 
 use crate::address::Address;
-use crate::behaviour::{Claims, Context, EventSink, Input, NetworkBehaviour, Role, Signal};
+use crate::admission::{Candidate, Stage, Verdict};
+use crate::behaviour::{Claims, Context, EventSink, Input, NetworkBehaviour, Role};
 use crate::close::{CloseReason, DialError};
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
 use crate::limits::{InvalidLimits, Limits};
 use crate::offence::{Offence, Violation};
 use crate::peer::{Identity, Peer, PeerInfo};
+use crate::signal::Signal;
 use crate::time::{Now, Time};
 use crate::wire::{Batch, Decode as _, Error, Frame, FrameRules, Heartbeat, MessageType, TypeRule};
-
-/// What a Swarm tells the application.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Event<E> {
-    /// A session with a peer began.
-    Established {
-        /// The connection.
-        connection: ConnectionId,
-        /// Who it is with.
-        peer: Peer,
-    },
-    /// A session ended.
-    Closed {
-        /// The connection.
-        connection: ConnectionId,
-        /// Who it was with.
-        peer: Peer,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A peer that connected was not let in.
-    Refused {
-        /// The connection.
-        connection: ConnectionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A dial came to nothing.
-    DialFailed {
-        /// The connection that did not come to be.
-        connection: ConnectionId,
-        /// What was dialled.
-        address: Address,
-        /// Why.
-        error: DialError,
-    },
-    /// A peer did something wrong.
-    Offence {
-        /// On which connection; it may be closed by now.
-        connection: ConnectionId,
-        /// Who.
-        identity: Identity,
-        /// What.
-        offence: Offence,
-    },
-    /// A behaviour says something.
-    Behaviour(E),
-}
 
 impl<E> EventSink<E> for VecDeque<Event<E>> {
     fn push(&mut self, event: E) {
@@ -113,8 +68,6 @@ pub struct Swarm<B: NetworkBehaviour> {
     behaviour: B,
     network: Network,
     events: VecDeque<Event<B::Event>>,
-    rules: FrameRules,
-    has_gate: bool,
 }
 
 /// The types that the Swarm itself takes, whatever the tree is.
@@ -129,20 +82,16 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// If behaviours that were composed at run time claim what another one, or the Swarm, has
     /// claimed. Trees that are derived cannot: they do not compile.
     pub fn new(behaviour: B, local_id: PeerId, limits: Limits) -> Result<Self, InvalidLimits> {
+        const { B::CLAIMS.and(&OWN_CLAIMS) };
         limits.validate()?;
         let claims = behaviour.claims().and(&OWN_CLAIMS);
-        Ok(Self {
-            has_gate: claims.has_gate(),
-            rules: claims.rules().clone(),
-            behaviour,
-            network: Network::new(local_id, limits),
-            events: VecDeque::new(),
-        })
+        let network = Network::new(local_id, limits, claims);
+        Ok(Self { behaviour, network, events: VecDeque::new() })
     }
 
     /// What frame readers must know.
     pub const fn rules(&self) -> &FrameRules {
-        &self.rules
+        self.network.claims.rules()
     }
 
     /// The bounds of this Swarm.
@@ -233,7 +182,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
                 return self.close_and_settle(connection, CloseReason::Refused(why));
             }
         }
-        if self.has_gate {
+        if self.network.claims.has_gate() {
             self.network.set_gate_knows(connection);
             self.input(&Input::Opened { connection });
         } else {

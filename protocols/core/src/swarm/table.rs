@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::queues::SendQueues;
-use super::request::Requests;
+use super::requests::Requests;
 use crate::address::Address;
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;

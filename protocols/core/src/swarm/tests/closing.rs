@@ -181,7 +181,7 @@ fn taking_nothing_is_not_taking() {
     send(&mut node, deaf, NOTE, 1);
     for _ in 0..30 {
         node.sleep(SECOND);
-        assert_eq!(node.take(deaf, 0), []);
+        assert!(node.take(deaf, 0).is_empty());
     }
     assert_eq!(node.close_reason(deaf), Some(CloseReason::SlowReader));
 }
@@ -251,7 +251,7 @@ fn the_id_of_what_is_gone_never_means_another_one() {
     node.act(|_, cx| cx.close(old, CloseReason::Requested));
     node.lose(old, CloseReason::EndOfStream);
     node.receive_late(old, numbered(NOTE, 0, 1, &[]).bytes());
-    assert_eq!(node.take(old, usize::MAX), []);
+    assert!(node.take(old, usize::MAX).is_empty());
     assert_eq!(node.log.heard_about(Who::First, new), [Heard::Established(new)]);
     assert!(node.swarm.peer(new).is_some() && node.swarm.peer(old).is_none());
 }

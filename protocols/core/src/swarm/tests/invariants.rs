@@ -1,7 +1,8 @@
 //! What holds of every Swarm between two calls.
 
 use crate::swarm::Swarm;
-use crate::swarm::network::{Delivery, SessionKey};
+use crate::swarm::network::Delivery;
+use crate::swarm::sessions::SessionKey;
 use crate::swarm::table::State;
 use crate::{Direction, NetworkBehaviour};
 

@@ -352,3 +352,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_was_refused_a_request_hears_when_there_is_room() {
+    let mut node = Node::new(Limits::default().with_max_requests(4));
+    let peer = node.inbound_session(7);
+    for _ in 0..4 {
+        ask(&mut node, peer, None);
+    }
+    let rooms = |node: &Node<Tree>| {
+        let heard = node.log.heard_by(Who::First);
+        heard.iter().filter(|it| matches!(it, Heard::Writable(..))).count()
+    };
+    arrive(&mut node, peer, REPLY, 0, 1);
+    ask(&mut node, peer, None);
+    assert_eq!(try_ask(&mut node, peer, None, SECOND), None);
+    arrive(&mut node, peer, REPLY, 0, 2);
+    assert_eq!(rooms(&node), 0, "half of the room is not free");
+    arrive(&mut node, peer, REPLY, 0, 3);
+    arrive(&mut node, peer, REPLY, 0, 4);
+    assert_eq!(rooms(&node), 1, "once per refusal");
+}

@@ -12,7 +12,7 @@ use super::messages::{
     ASK, FirstAnswer, FirstMessage, GOSSIP, HasNumber, Hello, ITEM, NEWS, NOTE, Numbered, OTHER_NOTE,
     OTHER_REPLY, REPLY, SecondMessage, URGENT, item_id, numbered,
 };
-use crate::swarm::OpeningConnection;
+use crate::OpeningConnection;
 use crate::wire::{Announcement, Frame, MessageSet, MessageType, Priority, TypeRule};
 use crate::{
     Address, Candidate, Claims, CloseReason, ConnectionId, Context, DialError, Direction, Expect, Hash,

@@ -1,53 +1,10 @@
 //! Requests that wait for their answers.
 
 use alloc::collections::VecDeque;
-use core::fmt;
-use core::time::Duration;
 
-use crate::hash::Hash;
+use crate::request::{Expect, RequestId};
 use crate::time::Time;
 use crate::wire::{Frame, MessageType};
-
-/// One request, from the moment it was sent to its answer or its failure.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RequestId(pub(crate) u64);
-
-/// What answers a request, and how long to wait for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Expect {
-    /// The type of the answer. The behaviour must claim it as an answer.
-    pub answer: MessageType,
-    /// The hash of the object that is asked for, where the answer has one: it is then matched by
-    /// it. Answers without one are matched in the order of the requests, which is the only order
-    /// that version 1 has.
-    pub object_id: Option<Hash>,
-    /// How long to wait.
-    pub timeout: Duration,
-}
-
-/// Why a request was not answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The peer did not answer in time. An answer that comes later is dropped.
-    Timeout,
-    /// The connection ended.
-    Closed,
-    /// The answer was not what its type says.
-    Malformed,
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timeout => "the peer did not answer in time",
-            Self::Closed => "the connection ended before the answer",
-            Self::Malformed => "the answer was malformed",
-        })
-    }
-}
-
-impl core::error::Error for RequestError {}
 
 /// What an arriving frame is to the requests of its connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +36,8 @@ struct Outstanding {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     outstanding: VecDeque<Outstanding>,
+    /// Somebody was told that there is no room, and wants to hear when there is.
+    refused: bool,
 }
 
 impl Requests {
@@ -92,8 +51,16 @@ impl Requests {
         let forgettable = |request: &Outstanding| request.given_up && request.expect.object_id.is_some();
         match self.outstanding.iter().position(forgettable) {
             Some(oldest) => self.outstanding.remove(oldest).is_some(),
-            None => false,
+            None => {
+                self.refused = true;
+                false
+            }
         }
+    }
+
+    /// Whether somebody was refused and half of the room is free again. Said once per refusal.
+    pub(super) fn take_writable(&mut self, max: usize) -> bool {
+        self.refused && self.len() <= max / 2 && core::mem::take(&mut self.refused)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -116,10 +83,12 @@ impl Requests {
         };
         // An object that is known by its hash is for whoever still waits for it, whichever request
         // the peer means. Without a hash only the order says whose answer it is.
-        let still_waits = |request: &Outstanding| {
-            !request.given_up && request.expect.object_id.is_some() && answers(request)
+        let by_hash_and_given_up =
+            |request: &Outstanding| request.given_up && request.expect.object_id.is_some();
+        let position = match self.outstanding.get(first).is_some_and(by_hash_and_given_up) {
+            true => self.outstanding.iter().position(|it| !it.given_up && answers(it)).unwrap_or(first),
+            false => first,
         };
-        let position = self.outstanding.iter().position(still_waits).unwrap_or(first);
         match self.outstanding.remove(position) {
             Some(request) if request.given_up => Match::Late,
             Some(request) => Match::Answer(request.id),

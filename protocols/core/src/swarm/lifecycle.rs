@@ -1,0 +1,188 @@
+//! Connections from dial or accept to close.
+
+use alloc::boxed::Box;
+use alloc::string::ToString as _;
+
+use super::network::{Delivery, Network};
+use super::output::Action;
+use super::table::{Connection, State};
+use super::transmit::Transmit;
+use crate::address::Address;
+use crate::close::{CloseReason, DialError};
+use crate::connection::{ConnectionId, Direction};
+use crate::hash::PeerId;
+use crate::peer::{Identity, PeerInfo};
+use crate::request::RequestError;
+use crate::wire::{self, Frame};
+
+/// Dials that may fail because of one input. A behaviour that dials again whenever a dial fails,
+/// beside one that refuses it each time, would hold the executor for ever.
+const MAX_FAILED_DIALS: usize = 1024;
+
+impl Network {
+    pub(crate) fn dial(&mut self, address: Address) -> Result<ConnectionId, DialError> {
+        if self.is_stopping {
+            return Err(DialError::Refused("the node is stopping"));
+        }
+        if self.table.sessions() >= self.limits.max_connections() || self.failed_dials >= MAX_FAILED_DIALS {
+            return Err(DialError::Full);
+        }
+        if self.table.iter().any(|(_, connection)| leads_to(connection, &address)) {
+            return Err(DialError::AlreadyConnected);
+        }
+        let now = self.now.time;
+        let dial_by = now + self.limits.dial_timeout();
+        let connection = Connection::new(Direction::Outbound, address, State::Requested, now, dial_by);
+        let id = self.table.insert(connection);
+        self.arm(id, dial_by);
+        self.deliveries.push_back(Delivery::Dial(id));
+        Ok(id)
+    }
+
+    pub(super) fn accept(&mut self, address: Address) -> ConnectionId {
+        let now = self.now.time;
+        let open_by = now + self.limits.opening_timeout();
+        let id =
+            self.table.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, open_by));
+        self.arm(id, open_by);
+        id
+    }
+
+    /// The transport of a connection stands. Whether it was expected.
+    pub(super) fn open(&mut self, id: ConnectionId, proven: Option<PeerId>) -> bool {
+        let open_by = self.now.time + self.limits.opening_timeout();
+        let Some(connection) = self.table.get_mut(id) else {
+            return false;
+        };
+        if !matches!(connection.state, State::Connecting) {
+            return false;
+        }
+        connection.state = State::Opening;
+        connection.proven = proven;
+        if connection.direction == Direction::Outbound {
+            connection.open_by = open_by;
+            self.arm(id, open_by);
+        }
+        true
+    }
+
+    /// The gate knows who is there.
+    pub(crate) fn admit(&mut self, id: ConnectionId, info: PeerInfo, first: Option<Frame>) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if matches!(connection.state, State::Opening) {
+            connection.state = State::Admitted;
+            self.admitted(id, info, first);
+        }
+    }
+
+    /// A connection waits for its turn to become a session.
+    pub(super) fn admitted(&mut self, id: ConnectionId, info: PeerInfo, first: Option<Frame>) {
+        self.deliveries.push_back(Delivery::Admitted(id, Box::new(info), first));
+    }
+
+    /// Ends a connection by our decision.
+    pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(mut connection) = self.table.remove(id) else {
+            return;
+        };
+        let mut last_words = Transmit::new();
+        if connection.can_send() {
+            // Where the tree denies a peer that the gate has let in, the gate's answer must not
+            // reach it: it would take this for a session.
+            if !matches!(connection.state, State::Admitted | State::Accepted) {
+                connection.queues.transmit_critical(&mut last_words);
+            }
+            if connection.understands_errors
+                && reason.is_ours()
+                && let Ok(frame) = Frame::encode(&wire::Error { text: &reason.to_error_text() })
+            {
+                last_words.push_copied(frame.bytes());
+            }
+        }
+        self.statistics.bytes_sent += last_words.len() as u64;
+        if !matches!(connection.state, State::Requested) {
+            self.actions.push_back(Action::Close { connection: id, last_words });
+        }
+        self.after_removal(id, *connection, reason, None);
+    }
+
+    /// Ends a connection whose transport has ended.
+    pub(super) fn lost(&mut self, id: ConnectionId, reason: CloseReason) {
+        if let Some(mut connection) = self.table.remove(id) {
+            let reason = connection.farewell.take().unwrap_or(reason);
+            self.after_removal(id, *connection, reason, None);
+        }
+    }
+
+    /// Ends a dial that came to nothing.
+    pub(super) fn dial_failed(&mut self, id: ConnectionId, error: DialError) {
+        let dialling = |it: &&Connection| matches!(it.state, State::Requested | State::Connecting);
+        if self.table.get(id).filter(dialling).is_none() {
+            return;
+        }
+        if let Some(connection) = self.table.remove(id) {
+            let reason = CloseReason::Transport(error.to_string().into());
+            self.after_removal(id, *connection, reason, Some(error));
+        }
+    }
+
+    fn after_removal(
+        &mut self,
+        id: ConnectionId,
+        mut connection: Connection,
+        reason: CloseReason,
+        dial_error: Option<DialError>,
+    ) {
+        self.timers.cancel(id);
+        for (request, answer) in connection.requests.drain() {
+            let error = RequestError::Closed;
+            self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
+        }
+        let was_opened = connection.can_send();
+        if let State::Established(peer) = connection.state {
+            self.deliveries.push_back(Delivery::Closed { connection: id, peer, reason });
+            return;
+        }
+        if connection.gate_knows {
+            let reason = reason.clone();
+            self.deliveries.push_back(Delivery::OpeningClosed { connection: id, reason });
+        }
+        match connection.direction {
+            Direction::Outbound => {
+                self.failed_dials += 1;
+                self.deliveries.push_back(Delivery::DialFailed {
+                    connection: id,
+                    address: connection.address,
+                    error: dial_error.unwrap_or(DialError::Closed(reason)),
+                });
+            }
+            Direction::Inbound if was_opened => {
+                self.deliveries.push_back(Delivery::Refused { connection: id, reason })
+            }
+            Direction::Inbound => {}
+        }
+    }
+}
+
+/// Whether a connection already goes, or is about to go, where a dial would lead.
+fn leads_to(connection: &Connection, address: &Address) -> bool {
+    if let Some(pinned) = address.peer_id() {
+        let known = match connection.peer() {
+            // A session of which this is only claimed keeps nobody from the one who can prove it.
+            Some(peer) => peer.identity.proven(),
+            None => connection.address.peer_id(),
+        };
+        if known == Some(pinned) {
+            return true;
+        }
+    }
+    let dialled =
+        connection.direction == Direction::Outbound && connection.address.endpoint() == address.endpoint();
+    let listens_there = match connection.peer().map(|peer| &peer.identity) {
+        Some(Identity::Claimed { address: claimed, .. }) => claimed.endpoint() == address.endpoint(),
+        _ => false,
+    };
+    dialled || listens_there
+}

@@ -1,0 +1,101 @@
+//! What comes out of a Swarm.
+
+use super::transmit::Transmit;
+use crate::address::Address;
+use crate::close::{CloseReason, DialError};
+use crate::connection::ConnectionId;
+use crate::offence::Offence;
+use crate::peer::{Identity, Peer};
+
+/// What a Swarm tells the application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event<E> {
+    /// A session with a peer began.
+    Established {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who it is with.
+        peer: Peer,
+    },
+    /// A session ended.
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who it was with.
+        peer: Peer,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A peer that connected was not let in.
+    Refused {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A dial came to nothing.
+    DialFailed {
+        /// The connection that did not come to be.
+        connection: ConnectionId,
+        /// What was dialled.
+        address: Address,
+        /// Why.
+        error: DialError,
+    },
+    /// A peer did something wrong.
+    Offence {
+        /// On which connection; it may be closed by now.
+        connection: ConnectionId,
+        /// Who.
+        identity: Identity,
+        /// What.
+        offence: Offence,
+    },
+    /// A behaviour says something.
+    Behaviour(E),
+}
+
+/// What the driver must do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// Connect to `address`, then call `handle_opened` or `handle_dial_failed`.
+    Dial {
+        /// The id of the connection that is to be.
+        connection: ConnectionId,
+        /// Where.
+        address: Address,
+    },
+    /// The peer is known now: readers may take frames of all sizes.
+    Established {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// Give a connection up: abort its dial, or finish the frame that is being written, write
+    /// `last_words`, and close it. The Swarm takes nothing from it any more.
+    Close {
+        /// The connection.
+        connection: ConnectionId,
+        /// What is still to be sent, if the peer takes it within a moment.
+        last_words: Transmit,
+    },
+}
+
+/// Numbers since the Swarm began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Frames that were delivered to behaviours.
+    pub frames_received: u64,
+    /// Bytes of all frames that arrived.
+    pub bytes_received: u64,
+    /// Frames that were queued to be sent.
+    pub frames_sent: u64,
+    /// Bytes that were handed to the driver to be sent.
+    pub bytes_sent: u64,
+    /// Frames of broadcasts that were dropped because a peer was slow.
+    pub frames_dropped: u64,
+    /// Answers that came after their request was given up.
+    pub late_answers: u64,
+}
