@@ -62,7 +62,7 @@ pub use config::{Config, InvalidConfig, Legacy};
 use spacetime_core::wire::{self, Announcement, Extension, Frame, HandshakeAck, MessageType, TypeRule};
 use spacetime_core::{
     Claims, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Direction, Hash, Input,
-    NetworkBehaviour, Offence, PeerId, PeerInfo, Rng, Role, Signal, Time, Violation,
+    NetworkBehaviour, Offence, OpeningConnection, PeerId, PeerInfo, Rng, Role, Signal, Time, Violation,
 };
 
 /// The gate. One per node; see the [crate].
