@@ -175,16 +175,10 @@ impl Handshake {
                 self.graces.set(connection, cx.now() + self.config.grace());
                 Ok(())
             }
-            (_, Step::AnsweringHandshake) => {
-                self.finish(connection);
-                cx.establish_with(connection, PeerInfo::version_1(), frame);
-                Ok(())
-            }
+            (_, Step::AnsweringHandshake) => self.let_in_unnamed(cx, connection, Some(frame)),
             (MessageType::HANDSHAKE_ACK, Step::Handshake) => Err(out_of_place(frame).into()),
             (_, Step::Handshake | Step::Ack) if self.config.legacy() == Legacy::Serve => {
-                self.finish(connection);
-                cx.establish_with(connection, PeerInfo::version_1(), frame);
-                Ok(())
+                self.let_in_unnamed(cx, connection, Some(frame))
             }
             (_, Step::Handshake | Step::Ack) => Err(out_of_place(frame).into()),
         };
@@ -276,6 +270,28 @@ impl Handshake {
         Ok(())
     }
 
+    /// Establishes a version-1 node that does not say who it is, with the frame it said instead.
+    fn let_in_unnamed(
+        &mut self,
+        cx: &mut Context<'_, Infallible>,
+        connection: ConnectionId,
+        frame: Option<&Frame>,
+    ) -> Result<(), Refusal> {
+        self.finish(connection);
+        let Some(opening) = cx.opening(connection) else {
+            return Ok(());
+        };
+        // Who was dialled by its peer id must at least claim to be that peer.
+        if opening.proven.is_none() && opening.address.peer_id().is_some() {
+            return Err(Refusal::Close(CloseReason::WrongPeer));
+        }
+        match frame {
+            Some(frame) => cx.establish_with(connection, PeerInfo::version_1(), frame),
+            None => cx.establish(connection, PeerInfo::version_1()),
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, connection: ConnectionId) {
         self.opening.remove(connection);
         self.graces.cancel(connection);
@@ -307,8 +323,9 @@ impl Handshake {
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Infallible>) {
         while let Some(connection) = self.graces.pop_due(cx.now()) {
-            self.opening.remove(connection);
-            cx.establish(connection, PeerInfo::version_1());
+            if let Err(Refusal::Close(reason)) = self.let_in_unnamed(cx, connection, None) {
+                cx.close(connection, reason);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use spacetime_core::wire::{
     Announcement, Block, Frame, GetBlock, HandshakeAck, Heartbeat, MessageType, Ping,
 };
-use spacetime_core::{CloseReason, DialError, Event, Hash, Limits, NetworkBehaviour, Offence};
+use spacetime_core::{CloseReason, DialError, Event, Hash, Limits, NetworkBehaviour, Offence, PeerId};
 use spacetime_handshake::{Config, Handshake, Legacy};
 use spacetime_simulator::{PuppetId, Simulation, handshake_frame};
 
@@ -174,6 +174,22 @@ fn a_version_1_listener_is_known_by_its_acknowledgement() {
     simulation.run_for(SECOND);
     let (_, peer) = simulation.swarm(0).peers().next().expect("a session");
     assert!(peer.is_version_1());
+}
+
+#[test]
+fn an_unnamed_listener_is_not_the_pinned_peer() {
+    for answers in [true, false] {
+        let mut simulation = one_node(Legacy::Serve);
+        let (puppet, address) = simulation.puppet_listen();
+        simulation.act(0, |_, cx| cx.dial(address.pinned(PeerId([7; 32])))).unwrap();
+        simulation.run_for(Duration::from_millis(200));
+        if answers {
+            simulation.puppet_send_message(puppet, &HandshakeAck);
+        }
+        simulation.run_for(SECOND * 2);
+        assert_eq!(dial_error(&simulation, 0), Some(DialError::Closed(CloseReason::WrongPeer)), "{answers}");
+        assert_eq!(sessions(&simulation, 0), 0);
+    }
 }
 
 #[test]

@@ -119,7 +119,7 @@ struct Large {
 /// # Security
 ///
 /// A peer that claims a length makes this reserve nothing: buffers grow with the bytes that arrived,
-/// at most to twice their number. A reader holds at most one frame and one read buffer of 64 KiB;
+/// at most to twice their number. A reader holds at most one frame and one read buffer of 128 KiB;
 /// before the handshake is over, at most [`first_frame_bytes`](Self::new) and a read buffer.
 #[derive(Debug)]
 pub struct FrameReader {
@@ -180,7 +180,12 @@ impl FrameReader {
             self.read_bytes = (self.read_bytes * 2).min(MAX_SHARED_FRAME);
         }
         if room < self.read_bytes / 2 {
-            self.buffer.reserve(self.read_bytes);
+            if !self.buffer.try_reclaim(self.read_bytes) {
+                // Not `reserve`, which doubles what is there.
+                let mut buffer = BytesMut::with_capacity(self.buffer.len() + self.read_bytes);
+                buffer.extend_from_slice(&self.buffer);
+                self.buffer = buffer;
+            }
             self.chunk_bytes = self.buffer.capacity();
             room = self.buffer.capacity() - self.buffer.len();
         }

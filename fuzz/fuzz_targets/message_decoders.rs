@@ -1,0 +1,5 @@
+//! Feeds the `message_decoders` target from libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| spacetime_fuzz::message_decoders(data));

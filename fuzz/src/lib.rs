@@ -1,0 +1,42 @@
+//! What the fuzz targets do with their input.
+//!
+//! Each target is an ordinary function that takes any bytes and panics if something that must hold
+//! does not. libFuzzer calls it from `fuzz_targets`; the tests of the main workspace depend on this
+//! crate and replay the corpus with it.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod application_postcard;
+mod chain;
+mod chain_objects;
+mod driver;
+mod frame_reader;
+mod frames;
+mod handshake;
+mod message_decoders;
+mod peer;
+mod swarm;
+mod sync_machine;
+
+pub use application_postcard::application_postcard;
+pub use chain_objects::chain_objects;
+pub use frame_reader::frame_reader;
+pub use handshake::handshake;
+pub use message_decoders::message_decoders;
+pub use swarm::swarm;
+pub use sync_machine::sync_machine;
+
+/// What a target does with an input.
+pub type Target = fn(&[u8]);
+
+/// All targets, by the names of their folders in the corpus.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("application_postcard", application_postcard),
+    ("chain_objects", chain_objects),
+    ("frame_reader", frame_reader),
+    ("handshake", handshake),
+    ("message_decoders", message_decoders),
+    ("swarm", swarm),
+    ("sync_machine", sync_machine),
+];
