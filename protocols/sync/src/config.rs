@@ -36,7 +36,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Peers that are asked for anything, the first that came. 8 (seed).
+    /// Peers that are asked for headers, or whether they have some, at the same time. 8 (seed).
     #[must_use]
     pub const fn with_max_peers(mut self, max_peers: usize) -> Self {
         self.max_peers = max_peers;
@@ -57,7 +57,8 @@ impl Config {
         self
     }
 
-    /// Failures in a row after which a peer is not asked again for a long time. 3 (seed).
+    /// Failures in a row after which a peer is not asked again for 10 minutes, and failures to get
+    /// the block after the tip after which all headers are asked for anew; 0 is as 1. 3 (seed).
     #[must_use]
     pub const fn with_max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
@@ -71,7 +72,7 @@ impl Config {
         self
     }
 
-    /// Blocks that one peer is asked for at the same time. 16 (Bitcoin Core).
+    /// Blocks that one peer is asked for at the same time, once it has sent as many. 16 (Bitcoin Core).
     #[must_use]
     pub const fn with_max_in_flight_per_peer(mut self, blocks: usize) -> Self {
         self.max_in_flight_per_peer = blocks;
@@ -85,8 +86,8 @@ impl Config {
         self
     }
 
-    /// Bytes of blocks that may have arrived and wait to be applied. 32 MiB; one block more is
-    /// taken if nothing can go on without it.
+    /// Bytes of blocks that may have arrived and wait or are being applied. 32 MiB; one block more
+    /// is taken if nothing can go on without it.
     #[must_use]
     pub const fn with_max_window_bytes(mut self, bytes: usize) -> Self {
         self.max_window_bytes = bytes;
@@ -94,7 +95,8 @@ impl Config {
     }
 
     /// How long after a peer had nothing newer it is asked again, once it has had nothing newer a
-    /// few times. 10 s.
+    /// few times; and how long it rests after a failure, and for how long a version-1 node that
+    /// connected must be quiet. 10 s.
     #[must_use]
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;

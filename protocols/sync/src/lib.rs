@@ -3,14 +3,24 @@
 //! # What it promises
 //!
 //! * Headers first: a block is asked for only after its header has linked, one by one, to the last
-//!   block that was applied. A block that arrives is taken only if it has the hash that was asked
-//!   for.
+//!   block that was applied, and only from a peer that has shown to have that header. A block that
+//!   arrives is taken only if it has the hash that was asked for.
 //! * Blocks come from several peers at a time and are applied in the order of the chain. What waits
 //!   to be applied is a window, not the chain.
+//! * One honest peer is enough. Peers are asked in the order in which they came, and who was asked
+//!   stands at the end again: however many come again and again, and whatever they claim, each of
+//!   the others has its turn before they have a second one.
+//! * Headers are cheap to make up. If the block after the tip was asked for, or sent, in vain three
+//!   times, or if none of the peers that can be asked has its header, all headers are forgotten and
+//!   others are asked for theirs.
 //! * A peer that does not answer, or answers badly, is passed over; what it was asked for is asked
-//!   from another. Nobody is charged for what somebody else sent.
+//!   from another. However much that was, it is one failure. Nobody is charged for what somebody
+//!   else sent, nor for being slow while it sends.
 //! * Whatever was applied when the node stopped is where it goes on when it starts.
 //! * Serving is bounded per peer, and never in the way of the node's own download.
+//!
+//! It does not choose between chains: it follows headers that link to its tip, and goes elsewhere
+//! when it is told that the tip is another one.
 //!
 //! It owns no chain: [`Event`]s say what is to be read and applied, the node carries that out where
 //! disks and signature checks hold nothing up, and answers with [`Command`]s.
@@ -19,18 +29,28 @@
 //!
 //! [`GetHeaders`](wire::GetHeaders) (20) with the hash of the last header as locator,
 //! [`Headers`](wire::Headers) (21), [`GetBlock`](wire::GetBlock) (22), [`Block`](wire::Block) (23).
+//! Whether a peer has a header is asked with a GetHeaders for one header after its parent.
 //! A Block that nobody asked for and a [`NewBlock`](wire::NewBlock) (31) are taken as the news that
 //! the peer has it.
 //!
+//! A version-1 node takes whatever comes next for the answer it waits for. It is asked nothing while
+//! it waits for one of ours; and if it has connected to us, nothing until it has not asked for as
+//! long as the interval between two polls.
+//!
 //! ```text
-//!   Idle -- peer --> Discovering -- headers --> DownloadingHeaders --> DownloadingBlocks
-//!    ^                   |  nobody has more             ^                  | all arrived
-//!    | no peers          v                              | more headers     v
-//!    +---------------- Synced <-------------------------+----------- Validating
-//!                        ^  all applied                                    |
-//!                        +-------------------------------------------------+
-//!   Failed: there are headers, and no peer gives their blocks.   Cancelled: stopped.
+//!   Idle -- peer --> Discovering -- headers --> DownloadingHeaders -- who has them --+
+//!    ^                   |                              ^                            v
+//!    | no peers          | nobody has more              | headers           DownloadingBlocks
+//!    |                   v                              |                            |
+//!    +---------------- Synced --------------------------+                            | all arrived
+//!                        ^                                                           v
+//!                        +---------------------- all applied ------------------- Validating
+//!
+//!   Failed: all peers rest, or there are headers and nobody to ask.   Cancelled: stopped.
 //! ```
+//!
+//! DownloadingHeaders is passed over where the peer that gave the headers can be asked for blocks at
+//! once.
 //!
 //! # Limits
 //!
@@ -38,9 +58,13 @@
 //! |---|---|
 //! | headers that wait for their blocks | 4000 |
 //! | blocks asked for ahead of the last applied one | 1024 |
-//! | bytes of blocks that wait | 32 MiB and one block |
-//! | requests per peer | 16 blocks, 1 list of headers |
-//! | per served peer | 64 questions; 4 answers read ahead, 256 KiB before the last of them |
+//! | bytes of blocks that wait or are being applied | 32 MiB and one block |
+//! | peers that are asked for headers at a time | 8, of which one more every 5 s for the next ones |
+//! | peers that are asked for blocks at a time | 4 |
+//! | requests per peer | 1 list of headers; 2 blocks, and one more with each that arrives, up to 16 and about 1 MiB |
+//! | time for an answer | 30 s |
+//! | rest after a failure | 10 s, then 20 s; after the third in a row 10 min |
+//! | per served peer | 64 questions; 1 being read; 4 answers that wait, 256 KiB before the last of them |
 //!
 //! # What each violation costs
 //!
@@ -49,7 +73,10 @@
 //! | header that does not link, or breaks the rules | closed, charged |
 //! | more headers than were asked for | closed, charged |
 //! | block that breaks the rules | closed, charged; asked from another |
-//! | no answer in time | charged, passed over for a while |
+//! | no answer in time, and no block either | charged once, rests |
+//! | no answer in time, but blocks came | asked for less at a time |
+//! | bytes that are no answer | charged once, rests |
+//! | headers whose blocks nobody gives | those who have shown to have them go to the end of the queue |
 //! | a block that nobody asked for | taken as news |
 //! | too many questions at a time | charged, ignored |
 

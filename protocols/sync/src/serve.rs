@@ -10,10 +10,10 @@ use super::effect::{Event, ReadId};
 /// Questions of one peer that may wait. Ours asks for 16 blocks and one list of headers at a time.
 const MAX_WAITING_QUESTIONS: usize = 64;
 
-/// Questions of one peer that are being read from the store, or were and wait to be sent.
+/// Answers to one peer that were read and wait to be sent, before no more is read.
 const MAX_READS: usize = 4;
 
-/// Bytes of answers to one peer that were read and wait to be sent, before no more is read.
+/// Their bytes, before no more is read.
 const MAX_READ_BYTES: usize = 256 * 1024;
 
 /// A question that waits for its turn.
@@ -39,12 +39,19 @@ struct Client {
     reads: VecDeque<Read>,
 }
 
+impl Client {
+    fn read_bytes(&self) -> usize {
+        self.reads.iter().filter_map(|read| read.answer.as_ref()).map(Frame::len).sum()
+    }
+}
+
 /// The peers that ask, and what they asked for.
 ///
 /// # Security
 ///
 /// Nothing is read from the store for a peer that does not take what was read before: per peer at
-/// most 4 answers wait (and no more than 256 KiB before the last of them), however much it asks.
+/// most 4 answers wait (and no more than 256 KiB before the last of them), however much it asks. An
+/// answer is as large as it is, so the next one is read when the size of the last one is known.
 #[derive(Debug, Default)]
 pub(crate) struct Server {
     clients: ConnectionMap<Client>,
@@ -144,11 +151,12 @@ impl Server {
                 }
             }
         }
-        let read_bytes = |client: &Client| -> usize {
-            client.reads.iter().filter_map(|read| read.answer.as_ref()).map(Frame::len).sum()
-        };
-        while client.reads.len() < MAX_READS && read_bytes(client) < MAX_READ_BYTES {
-            let Some(question) = client.waiting.pop_front() else { break };
+        let is_reading = client.reads.back().is_some_and(|read| read.answer.is_none());
+        if !is_reading
+            && client.reads.len() < MAX_READS
+            && client.read_bytes() < MAX_READ_BYTES
+            && let Some(question) = client.waiting.pop_front()
+        {
             let read = ReadId(self.next_read);
             self.next_read += 1;
             client.reads.push_back(Read { id: read, answer: None });

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use spacetime_core::chain::HeaderInfo;
-use spacetime_core::{ConnectionId, Hash};
+use spacetime_core::{ConnectionId, Hash, RequestId};
 
 /// Blocks that are applied at once: what a store commits in one transaction.
 const MAX_APPLY_BLOCKS: usize = 256;
@@ -18,11 +18,22 @@ enum Stage {
     /// To be asked for.
     Wanted,
     /// Asked for.
-    Asked,
+    Asked(RequestId),
     /// Arrived, waits for the blocks before it.
     Arrived { from: ConnectionId, bytes: Bytes },
     /// Handed over to be applied.
-    Applying { from: ConnectionId },
+    Applying { from: ConnectionId, len: usize },
+}
+
+impl Stage {
+    /// Bytes of the block that are held because of it.
+    const fn held_bytes(&self) -> usize {
+        match self {
+            Self::Wanted | Self::Asked(_) => 0,
+            Self::Arrived { bytes, .. } => bytes.len(),
+            Self::Applying { len, .. } => *len,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,22 +46,29 @@ struct Entry {
 ///
 /// # Security
 ///
-/// Headers are bounded by whoever asks for them; bytes that wait by `max_bytes` plus the one block
-/// that everything waits for. A peer that pads a body cannot make it hold more.
+/// Headers are bounded by whoever asks for them; bytes that wait or are being applied by `max_bytes`
+/// plus the one block that everything waits for. A peer that pads a body cannot make it hold more.
 #[derive(Debug)]
 pub(crate) struct Window {
     tip: HeaderInfo,
     entries: VecDeque<Entry>,
-    arrived_bytes: usize,
+    held_bytes: usize,
     in_flight: usize,
-    applying: usize,
+    is_applying: bool,
     /// All entries before this one are past being asked for.
     first_wanted: usize,
 }
 
 impl Window {
     pub(crate) const fn new(tip: HeaderInfo) -> Self {
-        Self { tip, entries: VecDeque::new(), arrived_bytes: 0, in_flight: 0, applying: 0, first_wanted: 0 }
+        Self {
+            tip,
+            entries: VecDeque::new(),
+            held_bytes: 0,
+            in_flight: 0,
+            is_applying: false,
+            first_wanted: 0,
+        }
     }
 
     /// The last applied block.
@@ -73,13 +91,28 @@ impl Window {
         self.in_flight
     }
 
+    /// Whether blocks were handed over, and their `Apply` has not ended.
     pub(crate) const fn is_applying(&self) -> bool {
-        self.applying > 0
+        self.is_applying
     }
 
-    /// Whether the next block to be applied has arrived.
-    pub(crate) fn next_is_there(&self) -> bool {
-        self.entries.front().is_some_and(|entry| matches!(entry.stage, Stage::Arrived { .. }))
+    /// The block after the tip.
+    pub(crate) fn next(&self) -> Option<&HeaderInfo> {
+        self.entries.front().map(|entry| &entry.info)
+    }
+
+    /// Whether the block after the tip is to be asked for.
+    pub(crate) fn next_is_wanted(&self) -> bool {
+        self.entries.front().is_some_and(|entry| entry.stage == Stage::Wanted)
+    }
+
+    /// Whether the tip or one of the headers after it has this height and hash.
+    pub(crate) fn has(&self, height: u64, hash: Hash) -> bool {
+        let header = match self.index(height) {
+            Some(index) => self.entries.get(index).map(|entry| &entry.info),
+            None => Some(&self.tip).filter(|tip| tip.height == height),
+        };
+        header.is_some_and(|header| header.hash == hash)
     }
 
     /// Adds a header. It must link to the last one.
@@ -103,32 +136,27 @@ impl Window {
         let index = self.first_wanted;
         let entry = self.entries.get(index)?;
         let expected = (self.in_flight + 1).saturating_mul(expected_bytes);
-        let has_room = index < max_blocks && self.arrived_bytes.saturating_add(expected) <= max_bytes;
+        let has_room = index < max_blocks && self.held_bytes.saturating_add(expected) <= max_bytes;
         (index == 0 || has_room).then_some(entry.info)
     }
 
     /// A block was asked for.
-    pub(crate) fn set_asked(&mut self, height: u64) {
-        if let Some(entry) = self.entry_mut(height) {
-            debug_assert_eq!(entry.stage, Stage::Wanted);
-            entry.stage = Stage::Asked;
-            self.in_flight += 1;
+    pub(crate) fn set_asked(&mut self, height: u64, request: RequestId) {
+        if let Some(index) = self.index(height) {
+            self.set_stage(index, Stage::Asked(request));
         }
     }
 
-    /// A block that was asked for will not come, or was of no use: it is wanted again.
-    pub(crate) fn set_wanted(&mut self, height: u64, hash: Hash) {
+    /// A block that was asked for will not come, or not soon: if nobody else was asked for it, it is
+    /// wanted again.
+    pub(crate) fn set_wanted(&mut self, height: u64, request: RequestId) {
         let Some(index) = self.index(height) else { return };
-        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.info.hash == hash) else { return };
-        match core::mem::replace(&mut entry.stage, Stage::Wanted) {
-            Stage::Asked => self.in_flight -= 1,
-            Stage::Arrived { bytes, .. } => self.arrived_bytes -= bytes.len(),
-            Stage::Wanted | Stage::Applying { .. } => {}
+        if self.entries.get(index).is_some_and(|entry| entry.stage == Stage::Asked(request)) {
+            self.set_stage(index, Stage::Wanted);
         }
-        self.first_wanted = self.first_wanted.min(index);
     }
 
-    /// A block that was asked for arrived. Not kept if it is too large for what may wait.
+    /// A block arrived. Not kept if it is there already, or too large for what may wait.
     pub(crate) fn set_arrived(
         &mut self,
         height: u64,
@@ -138,25 +166,18 @@ impl Window {
         max_bytes: usize,
     ) {
         let Some(index) = self.index(height) else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        if entry.info.hash != hash || entry.stage != Stage::Asked {
-            return;
+        let Some(entry) = self.entries.get(index).filter(|entry| entry.info.hash == hash) else { return };
+        let is_missing = matches!(entry.stage, Stage::Wanted | Stage::Asked(_));
+        if is_missing && (index == 0 || self.held_bytes.saturating_add(bytes.len()) <= max_bytes) {
+            self.set_stage(index, Stage::Arrived { from, bytes });
         }
-        self.in_flight -= 1;
-        if index > 0 && self.arrived_bytes.saturating_add(bytes.len()) > max_bytes {
-            entry.stage = Stage::Wanted;
-            self.first_wanted = self.first_wanted.min(index);
-            return;
-        }
-        self.arrived_bytes += bytes.len();
-        entry.stage = Stage::Arrived { from, bytes };
     }
 
     /// Takes the blocks that can be applied now; none while others are being applied.
     pub(crate) fn take_applicable(&mut self) -> Vec<Bytes> {
         let mut blocks = Vec::new();
         let mut bytes = 0;
-        if self.is_applying() {
+        if self.is_applying {
             return blocks;
         }
         for entry in &mut self.entries {
@@ -166,77 +187,73 @@ impl Window {
                 break;
             }
             bytes += block.len();
+            let applying = Stage::Applying { from: *from, len: block.len() };
             blocks.push(block.clone());
-            entry.stage = Stage::Applying { from: *from };
+            entry.stage = applying;
         }
-        self.applying = blocks.len();
-        self.arrived_bytes -= bytes;
+        self.is_applying = !blocks.is_empty();
         blocks
+    }
+
+    /// How many of the first blocks are being applied and were not rejected.
+    fn applying(&self) -> usize {
+        self.entries.iter().take_while(|entry| matches!(entry.stage, Stage::Applying { .. })).count()
     }
 
     /// A block that was to be applied broke the rules: it is wanted again, from somebody else, and
     /// so are those behind it that were to be applied. Who sent it.
     pub(crate) fn set_rejected(&mut self, hash: Hash) -> Option<ConnectionId> {
-        let index = self.entries.iter().take(self.applying).position(|entry| entry.info.hash == hash)?;
-        let mut sender = None;
-        for entry in self.entries.iter_mut().take(self.applying).skip(index) {
-            if let Stage::Applying { from } = entry.stage {
-                sender = sender.or(Some(from));
-                entry.stage = Stage::Wanted;
-            }
-        }
-        self.first_wanted = self.first_wanted.min(index);
-        sender
+        let applying = self.applying();
+        let index = self.entries.iter().take(applying).position(|entry| entry.info.hash == hash)?;
+        let Stage::Applying { from, .. } = self.entries.get(index)?.stage else { return None };
+        (index..applying).for_each(|index| self.set_stage(index, Stage::Wanted));
+        Some(from)
     }
 
-    /// The chain ends at `tip` now. How many blocks of the window were applied by that.
-    pub(crate) fn set_tip(&mut self, tip: HeaderInfo) -> u64 {
-        let applied = match self.index(tip.height) {
-            Some(index) if self.entries.get(index).is_some_and(|entry| entry.info.hash == tip.hash) => {
-                index + 1
-            }
-            _ if tip.hash == self.tip.hash => 0,
-            // The chain went elsewhere; what was downloaded does not link to it.
-            _ => {
-                *self = Self::new(tip);
-                return 0;
-            }
-        };
+    /// The chain ends now at `tip`, which is the tip or one of the headers after it; nothing is being
+    /// applied any more. Who sent the blocks that were applied by that.
+    pub(crate) fn set_tip(&mut self, tip: HeaderInfo) -> Vec<ConnectionId> {
+        let mut senders = Vec::new();
+        let applied = self.index(tip.height).map_or(0, |index| index + 1);
         for entry in self.entries.drain(..applied) {
+            self.held_bytes -= entry.stage.held_bytes();
             match entry.stage {
-                Stage::Asked => self.in_flight -= 1,
-                Stage::Arrived { bytes, .. } => self.arrived_bytes -= bytes.len(),
-                Stage::Wanted | Stage::Applying { .. } => {}
-            }
-        }
-        // What was to be applied and is not, was not done.
-        for entry in &mut self.entries {
-            if matches!(entry.stage, Stage::Applying { .. }) {
-                entry.stage = Stage::Wanted;
+                Stage::Asked(_) => self.in_flight -= 1,
+                Stage::Applying { from, .. } => senders.push(from),
+                Stage::Wanted | Stage::Arrived { .. } => {}
             }
         }
         self.tip = tip;
-        self.applying = 0;
+        self.is_applying = false;
         self.first_wanted = 0;
-        applied as u64
+        // What was to be applied and is not, was not done.
+        (0..self.applying()).for_each(|index| self.set_stage(index, Stage::Wanted));
+        senders
     }
 
-    /// Forgets all blocks that have arrived and all headers. What was asked for is not waited for.
+    /// Forgets all headers and blocks but those that are being applied. What was asked for is not
+    /// waited for.
     pub(crate) fn clear(&mut self) {
-        let applying = self.applying;
-        self.entries.truncate(applying);
-        self.arrived_bytes = 0;
+        self.entries.truncate(self.applying());
+        self.held_bytes = self.entries.iter().map(|entry| entry.stage.held_bytes()).sum();
         self.in_flight = 0;
-        self.first_wanted = applying;
+        self.first_wanted = 0;
+    }
+
+    fn set_stage(&mut self, index: usize, stage: Stage) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        self.held_bytes += stage.held_bytes();
+        self.in_flight += usize::from(matches!(stage, Stage::Asked(_)));
+        if stage == Stage::Wanted {
+            self.first_wanted = self.first_wanted.min(index);
+        }
+        let before = core::mem::replace(&mut entry.stage, stage);
+        self.held_bytes -= before.held_bytes();
+        self.in_flight -= usize::from(matches!(before, Stage::Asked(_)));
     }
 
     fn index(&self, height: u64) -> Option<usize> {
         let first = self.tip.height.checked_add(1)?;
         usize::try_from(height.checked_sub(first)?).ok().filter(|index| *index < self.entries.len())
-    }
-
-    fn entry_mut(&mut self, height: u64) -> Option<&mut Entry> {
-        let index = self.index(height)?;
-        self.entries.get_mut(index)
     }
 }

@@ -1,11 +1,13 @@
 //! A chain in memory, as a node's application would have one on disk.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use spacetime_core::Hash;
 use spacetime_core::chain::{
-    ChainRules, DevelopmentChain, HEADER_BYTES, HeaderInfo, SpacetimeRules, development_genesis,
+    BlockHeader, ChainRules, DevelopmentChain, HEADER_BYTES, HeaderInfo, InvalidObject, SpacetimeRules,
+    development_genesis,
 };
 use spacetime_core::wire::{self, Frame, Headers};
 use spacetime_sync::{Command, Event};
@@ -13,9 +15,36 @@ use spacetime_sync::{Command, Event};
 /// Blocks by height, shared between a node's application and the test.
 #[derive(Clone)]
 pub(crate) struct Chain {
-    blocks: Rc<RefCell<Vec<Vec<u8>>>>,
+    blocks: Rc<RefCell<Blocks>>,
     /// How many blocks at most waited for an `Apply` at once.
     pub(crate) applied_at_once: Rc<RefCell<usize>>,
+    /// The only blocks whose proofs are good; none if all are.
+    proven: Option<Rc<BTreeSet<Hash>>>,
+}
+
+#[derive(Default)]
+struct Blocks {
+    by_height: Vec<Vec<u8>>,
+    heights: BTreeMap<Hash, usize>,
+}
+
+impl Blocks {
+    fn push(&mut self, block: Vec<u8>) {
+        self.heights.insert(header_hash(&block), self.by_height.len());
+        self.by_height.push(block);
+    }
+
+    /// Changes a block, and finds it by its new hash.
+    fn change(&mut self, height: usize, change: impl FnOnce(&mut Vec<u8>)) {
+        let block = &mut self.by_height[height];
+        self.heights.remove(&header_hash(block));
+        change(block);
+        self.heights.insert(header_hash(block), height);
+    }
+
+    fn tip(&self) -> HeaderInfo {
+        rules().read_header(&self.by_height.last().unwrap()[..HEADER_BYTES]).unwrap()
+    }
 }
 
 pub(crate) fn rules() -> SpacetimeRules {
@@ -23,72 +52,136 @@ pub(crate) fn rules() -> SpacetimeRules {
 }
 
 impl Chain {
+    fn new(blocks: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut chain = Blocks::default();
+        blocks.into_iter().for_each(|block| chain.push(block));
+        Self { blocks: Rc::new(RefCell::new(chain)), applied_at_once: Rc::default(), proven: None }
+    }
+
     /// Genesis and so many blocks of the chain with this seed.
     pub(crate) fn generate(seed: u64, blocks: usize) -> Self {
-        let blocks = std::iter::once(development_genesis())
-            .chain(DevelopmentChain::new(seed, 1000).take(blocks))
-            .collect();
-        Self { blocks: Rc::new(RefCell::new(blocks)), applied_at_once: Rc::default() }
+        Self::generate_large(seed, blocks, 1000)
+    }
+
+    /// The same with blocks of about so many bytes.
+    pub(crate) fn generate_large(seed: u64, blocks: usize, block_bytes: usize) -> Self {
+        let blocks = DevelopmentChain::new(seed, block_bytes).take(blocks);
+        Self::new(std::iter::once(development_genesis()).chain(blocks))
+    }
+
+    /// The genesis block alone, of a node that can tell that the proofs of this chain are good, and
+    /// no others.
+    pub(crate) fn empty_that_proves(other: &Self) -> Self {
+        let proven = other.blocks.borrow().heights.keys().copied().collect();
+        Self { proven: Some(Rc::new(proven)), ..Self::generate(0, 0) }
+    }
+
+    /// The first `common` blocks after genesis of this chain, then `more` that are made up: well
+    /// linked, and their proofs are good for nothing.
+    pub(crate) fn forged_after(&self, common: usize, more: usize) -> Self {
+        let forged = Self::new(self.blocks.borrow().by_height[..=common].iter().cloned());
+        for _ in 0..more {
+            let mut blocks = forged.blocks.borrow_mut();
+            let parent = BlockHeader::decode(&blocks.by_height.last().unwrap()[..HEADER_BYTES]).unwrap();
+            let mut block = development_genesis();
+            let header = BlockHeader {
+                parent_hash: parent.hash(),
+                height: parent.height + 1,
+                timestamp: parent.timestamp + 1,
+                ..BlockHeader::decode(&block[..HEADER_BYTES]).unwrap()
+            };
+            block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+            blocks.push(block);
+        }
+        forged
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.blocks.borrow().len()
+        self.blocks.borrow().by_height.len()
     }
 
     pub(crate) fn tip(&self) -> HeaderInfo {
-        rules().read_header(&self.blocks.borrow().last().unwrap()[..HEADER_BYTES]).unwrap()
+        self.blocks.borrow().tip()
+    }
+
+    /// What the header of a block says.
+    pub(crate) fn info(&self, height: usize) -> HeaderInfo {
+        rules().read_header(&self.blocks.borrow().by_height[height][..HEADER_BYTES]).unwrap()
     }
 
     pub(crate) fn blocks(&self) -> Vec<Vec<u8>> {
-        self.blocks.borrow().clone()
+        self.blocks.borrow().by_height.clone()
     }
 
     /// Breaks the body of a block, not its header.
     pub(crate) fn break_body(&self, height: usize) {
-        self.blocks.borrow_mut()[height][HEADER_BYTES + 8] ^= 1;
+        self.blocks.borrow_mut().change(height, |block| block[HEADER_BYTES + 8] ^= 1);
+    }
+
+    /// Makes the body of a block longer than its header allows.
+    pub(crate) fn pad_body(&self, height: usize, bytes: usize) {
+        self.blocks.borrow_mut().change(height, |block| block.resize(bytes, 0));
     }
 
     /// Breaks the header of a block.
     pub(crate) fn break_header(&self, height: usize) {
-        self.blocks.borrow_mut()[height][100] ^= 1;
+        self.blocks.borrow_mut().change(height, |block| block[100] ^= 1);
     }
 
     /// Forgets a block's body; its header is still served.
     pub(crate) fn forget_body(&self, height: usize) {
-        self.blocks.borrow_mut()[height].truncate(HEADER_BYTES);
+        self.blocks.borrow_mut().change(height, |block| block.truncate(HEADER_BYTES));
     }
 
     pub(crate) fn extend(&self, other: &Self, len: usize) {
-        let more = other.blocks.borrow()[self.len()..len].to_vec();
-        self.blocks.borrow_mut().extend(more);
+        let more = other.blocks.borrow().by_height[self.len()..len].to_vec();
+        more.into_iter().for_each(|block| self.blocks.borrow_mut().push(block));
     }
 
-    fn height(&self, hash: Hash) -> Option<usize> {
-        self.blocks.borrow().iter().position(|block| header_hash(block) == hash)
+    /// The headers after a block.
+    pub(crate) fn headers(&self, locator: Hash, stop: Option<Hash>, max_headers: usize) -> Vec<Vec<u8>> {
+        let blocks = self.blocks.borrow();
+        let after = if locator == Hash::ZERO { Some(0) } else { blocks.heights.get(&locator).copied() };
+        let first = after.map_or(blocks.by_height.len(), |height| height + 1);
+        let mut headers: Vec<_> = blocks.by_height[first..]
+            .iter()
+            .take(max_headers)
+            .map(|block| block[..HEADER_BYTES].to_vec())
+            .collect();
+        if let Some(end) = headers.iter().position(|header| Some(header_hash(header)) == stop) {
+            headers.truncate(end + 1);
+        }
+        headers
+    }
+
+    /// A block, if its body is there.
+    pub(crate) fn block(&self, hash: Hash) -> Option<Vec<u8>> {
+        let blocks = self.blocks.borrow();
+        let block = &blocks.by_height[*blocks.heights.get(&hash)?];
+        (block.len() > HEADER_BYTES).then(|| block.clone())
+    }
+
+    fn verify(&self, block: &[u8]) -> Result<(), InvalidObject> {
+        let info = rules().check_block(block)?;
+        rules().check_link(&self.tip(), &info)?;
+        match &self.proven {
+            Some(proven) if !proven.contains(&info.hash) => Err(InvalidObject::Refused),
+            _ => Ok(()),
+        }
     }
 
     /// Carries an effect out.
     pub(crate) fn carry_out(&self, event: &Event) -> Vec<Command> {
         match event {
             Event::ReadHeaders { read, locator, stop, max_headers } => {
-                let after = if *locator == Hash::ZERO { Some(0) } else { self.height(*locator) };
-                let blocks = self.blocks.borrow();
-                let first = after.map_or(blocks.len(), |height| height + 1);
-                let mut headers: Vec<_> =
-                    blocks[first..].iter().take(*max_headers).map(|block| &block[..HEADER_BYTES]).collect();
-                if let Some(end) = headers.iter().position(|header| Some(header_hash(header)) == *stop) {
-                    headers.truncate(end + 1);
-                }
-                vec![Command::HeadersRead {
-                    read: *read,
-                    answer: Frame::encode(&Headers::new(&headers)).unwrap(),
-                }]
+                let headers = self.headers(*locator, *stop, *max_headers);
+                let headers: Vec<_> = headers.iter().map(Vec::as_slice).collect();
+                let answer = Frame::encode(&Headers::new(&headers)).unwrap();
+                vec![Command::HeadersRead { read: *read, answer }]
             }
             Event::ReadBlock { read, hash } => {
-                let height = self.height(*hash);
-                let blocks = self.blocks.borrow();
-                let block = height.map(|height| &blocks[height]).filter(|block| block.len() > HEADER_BYTES);
-                let answer = block.map(|bytes| Frame::encode(&wire::Block { bytes }).unwrap());
+                let block = self.block(*hash);
+                let answer = block.map(|bytes| Frame::encode(&wire::Block { bytes: &bytes }).unwrap());
                 vec![Command::BlockRead { read: *read, answer }]
             }
             Event::Apply { blocks } => {
@@ -96,11 +189,8 @@ impl Chain {
                 *most = blocks.len().max(*most);
                 let mut commands = Vec::new();
                 for block in blocks {
-                    match rules().check_block(block).and_then(|info| {
-                        rules().check_link(&self.tip(), &info)?;
-                        Ok(info)
-                    }) {
-                        Ok(_) => self.blocks.borrow_mut().push(block.to_vec()),
+                    match self.verify(block) {
+                        Ok(()) => self.blocks.borrow_mut().push(block.to_vec()),
                         Err(error) => {
                             commands.push(Command::Rejected { hash: header_hash(block), error });
                             break;
@@ -115,6 +205,6 @@ impl Chain {
     }
 }
 
-fn header_hash(block: &[u8]) -> Hash {
-    spacetime_core::chain::BlockHeader::hash_of(block).unwrap()
+pub(crate) fn header_hash(block: &[u8]) -> Hash {
+    BlockHeader::hash_of(block).unwrap()
 }

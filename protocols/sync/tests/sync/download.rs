@@ -343,6 +343,25 @@ fn more_headers_than_were_asked_for_end_the_connection() {
 }
 
 #[test]
+fn an_answer_that_is_none_is_charged_once_and_the_peer_rests() {
+    let (chain, empty) = (Chain::generate(1, 1), Chain::generate(1, 0));
+    let mut simulation = Simulation::new(16);
+    let node = add_node(&mut simulation, &empty, Config::default());
+    let puppet = dialled_version_1(&mut simulation, node);
+    assert_eq!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).len(), 1);
+    // One header, and nothing after it.
+    simulation.puppet_send(puppet, &[5, 0, 0, 0, MessageType::HEADERS.byte(), 1, 0, 0, 0]);
+    simulation.run_for(SECOND * 9);
+    assert!(matches!(offences(&simulation, node)[..], [Offence::Malformed { .. }]));
+    assert!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).is_empty());
+    simulation.run_for(SECOND * 5);
+    assert_eq!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).len(), 1);
+    simulation.puppet_send_message(puppet, &Headers::new(&[&chain.blocks()[1][..290]]));
+    simulation.run_for(SECOND);
+    assert_eq!(frames(&mut simulation, puppet, MessageType::GET_BLOCK).len(), 1);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
         let (full, empty) = (Chain::generate(1, 300), Chain::generate(1, 0));

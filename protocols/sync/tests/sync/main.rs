@@ -2,6 +2,7 @@
 
 mod chain;
 mod download;
+mod liars;
 mod serve;
 
 use std::time::Duration;

@@ -1,0 +1,326 @@
+//! The peers, and who is asked next.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use spacetime_core::{ConnectionId, ConnectionMap, Deadlines, Direction, Hash, Peer as Session, Rng, Time};
+
+use crate::config::Config;
+
+/// How long a peer is not asked that failed too often in a row.
+const LONG_REST: Duration = Duration::from_secs(600);
+
+/// How long after a peer had nothing newer for the first time it is asked again; then twice as long
+/// each time, up to the configured interval.
+const FIRST_POLL_WAIT: Duration = Duration::from_secs(1);
+
+/// Blocks that a peer is asked for at a time before it has sent one; one more for each that it
+/// sends.
+const FIRST_MAX_IN_FLIGHT: usize = 2;
+
+/// Blocks that one peer is asked for are expected to have no more bytes than this, unless it is
+/// only one: they all arrive within the default timeout over a line of 35 KB/s.
+const MAX_IN_FLIGHT_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The height that it says it has. Nothing but a number to show.
+    pub(super) claimed_height: u64,
+    /// The height up to which it has shown to have the headers that wait for their blocks.
+    pub(super) shown_height: u64,
+    /// The last header that it was asked whether it has.
+    pub(super) probed: Option<Hash>,
+    /// It has been asked for headers and has not answered.
+    pub(super) is_asked_for_headers: bool,
+    /// Blocks it has been asked for and has not sent.
+    pub(super) in_flight: usize,
+    /// How many those may be.
+    max_in_flight: usize,
+    /// When it last sent a block.
+    last_block: Option<Time>,
+    /// It sent a block that was applied, and has not failed since.
+    is_proven: bool,
+    /// Failures since it sent a block that was applied.
+    failures: u32,
+    /// It failed; it is not asked for anything until its deadline is over.
+    pub(super) rests: bool,
+    /// It had nothing newer; it is not asked for headers until its deadline is over.
+    pub(super) has_nothing_newer: bool,
+    /// Answers in a row in which it had nothing newer.
+    empty_answers: u32,
+    /// Its place in the queue: the lowest is asked first.
+    place: u64,
+    is_version_1: bool,
+    /// A version-1 node takes whatever comes next for the answer it waits for: it is asked nothing
+    /// while it waits for one of ours.
+    waits_for_us: bool,
+    /// A version-1 node that connected wants something, and is asked nothing until it is quiet.
+    pub(super) comes_to_ask: bool,
+    is_inbound: bool,
+    last_question: Time,
+}
+
+impl Peer {
+    pub(super) const fn can_be_asked(&self) -> bool {
+        !(self.rests || self.comes_to_ask || self.is_version_1 && self.waits_for_us)
+    }
+
+    pub(super) const fn can_be_asked_for_headers(&self) -> bool {
+        self.can_be_asked() && !self.is_asked_for_headers
+    }
+
+    /// Whether it may be asked for one block more, if blocks have the size that is expected.
+    pub(super) const fn has_room(&self, expected_bytes: usize) -> bool {
+        let expected = (self.in_flight + 1).saturating_mul(expected_bytes);
+        self.in_flight < self.max_in_flight && (self.in_flight == 0 || expected <= MAX_IN_FLIGHT_BYTES)
+    }
+
+    /// Whom to ask for a block first: who has sent good ones, has least to do, and waits longest.
+    pub(super) const fn rank(&self) -> (bool, usize, u64) {
+        (!self.is_proven, self.in_flight, self.place)
+    }
+
+    /// It sent a block, good or not: it may be asked for one more at a time.
+    pub(super) fn sent_block(&mut self, config: &Config, now: Time) {
+        self.max_in_flight = (self.max_in_flight + 1).min(config.max_in_flight_per_peer());
+        self.last_block = Some(now);
+    }
+
+    /// Whether blocks came for as long as an answer may take. Blocks go before headers on their way,
+    /// and one before the other.
+    pub(super) fn is_sending_blocks(&self, config: &Config, now: Time) -> bool {
+        self.last_block.is_some_and(|at| at + config.request_timeout() > now)
+    }
+}
+
+/// All established peers, in a queue.
+///
+/// # Security
+///
+/// A peer that comes stands at the end, and so does one that has had its turn: however many come
+/// again and again, and whatever they claim, each of the others has its turn before they have a
+/// second one. What is kept of a peer is a few numbers.
+#[derive(Debug)]
+pub(super) struct Peers {
+    map: ConnectionMap<Peer>,
+    /// When a peer may be asked again.
+    deadlines: Deadlines<ConnectionId>,
+    next_place: u64,
+    rng: Rng,
+}
+
+impl Peers {
+    pub(super) const fn new(rng: Rng) -> Self {
+        Self { map: ConnectionMap::new(), deadlines: Deadlines::new(), next_place: 0, rng }
+    }
+
+    pub(super) fn insert(&mut self, connection: ConnectionId, session: &Session, config: &Config, now: Time) {
+        let announced = session.info.announcement.as_ref().and_then(|it| it.best_block);
+        let is_version_1 = session.is_version_1();
+        let is_inbound = session.direction == Direction::Inbound;
+        let peer = Peer {
+            claimed_height: announced.map_or(0, |(height, _)| height),
+            shown_height: 0,
+            probed: None,
+            is_asked_for_headers: false,
+            in_flight: 0,
+            max_in_flight: FIRST_MAX_IN_FLIGHT.min(config.max_in_flight_per_peer()),
+            last_block: None,
+            is_proven: false,
+            failures: 0,
+            rests: false,
+            has_nothing_newer: false,
+            empty_answers: 0,
+            place: self.next_place,
+            is_version_1,
+            waits_for_us: false,
+            comes_to_ask: is_version_1 && is_inbound,
+            is_inbound,
+            last_question: now,
+        };
+        if peer.comes_to_ask {
+            self.deadlines.set(connection, now + config.poll_interval());
+        }
+        self.next_place += 1;
+        self.map.insert(connection, peer);
+    }
+
+    pub(super) fn remove(&mut self, connection: ConnectionId) {
+        self.deadlines.cancel(connection);
+        self.map.remove(connection);
+    }
+
+    pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut Peer> {
+        self.map.get_mut(connection)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Peer)> {
+        self.map.iter()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub(super) fn any(&self, is_it: impl Fn(&Peer) -> bool) -> bool {
+        self.map.iter().any(|(_, peer)| is_it(peer))
+    }
+
+    pub(super) fn all(&self, is_it: impl Fn(&Peer) -> bool) -> bool {
+        self.map.iter().all(|(_, peer)| is_it(peer))
+    }
+
+    pub(super) fn count(&self, is_it: impl Fn(&Peer) -> bool) -> usize {
+        self.map.iter().filter(|(_, peer)| is_it(peer)).count()
+    }
+
+    /// The peers of which something holds, the one that waits longest first.
+    pub(super) fn in_turn(&self, is_it: impl Fn(&Peer) -> bool) -> Vec<ConnectionId> {
+        let mut found: Vec<_> = self
+            .map
+            .iter()
+            .filter(|(_, peer)| is_it(peer))
+            .map(|(connection, peer)| (peer.place, connection))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, connection)| connection).collect()
+    }
+
+    /// A peer has had its turn.
+    pub(super) fn end_turn(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.map.get_mut(connection) {
+            peer.place = self.next_place;
+            self.next_place += 1;
+        }
+    }
+
+    /// The headers that wait for their blocks were forgotten; nobody has shown to have the next ones.
+    pub(super) fn forget_shown(&mut self) {
+        for (_, peer) in self.map.iter_mut() {
+            peer.shown_height = 0;
+            peer.probed = None;
+        }
+    }
+
+    /// Whoever had nothing newer is asked again.
+    pub(super) fn ask_all_again(&mut self) {
+        for (_, peer) in self.map.iter_mut() {
+            peer.has_nothing_newer = false;
+        }
+    }
+
+    /// A block that a peer sent was applied.
+    pub(super) fn set_proven(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.map.get_mut(connection) {
+            peer.is_proven = true;
+            peer.failures = 0;
+        }
+    }
+
+    /// A peer had nothing newer: it is asked again after a while.
+    pub(super) fn wait_for_newer(&mut self, connection: ConnectionId, config: &Config, now: Time) {
+        self.end_turn(connection);
+        let Some(peer) = self.map.get_mut(connection) else { return };
+        peer.has_nothing_newer = true;
+        // Who has nothing newer may be synchronising itself: it is asked again soon at first.
+        let wait = FIRST_POLL_WAIT.saturating_mul(1 << peer.empty_answers.min(10));
+        peer.empty_answers = peer.empty_answers.saturating_add(1);
+        if !peer.rests {
+            let again = now + self.rng.jitter(wait.min(config.poll_interval()));
+            self.deadlines.set_earlier(connection, again);
+        }
+    }
+
+    /// A peer had something newer.
+    pub(super) fn gave_headers(&mut self, connection: ConnectionId, height: u64) {
+        if let Some(peer) = self.map.get_mut(connection) {
+            peer.shown_height = height;
+            peer.empty_answers = 0;
+        }
+    }
+
+    /// A peer says that it has something newer.
+    pub(super) fn has_news(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.map.get_mut(connection)
+            && peer.has_nothing_newer
+            && peer.can_be_asked()
+        {
+            peer.has_nothing_newer = false;
+            self.deadlines.cancel(connection);
+        }
+    }
+
+    /// A peer sends more slowly than it is asked.
+    pub(super) fn ask_for_less(&mut self, connection: ConnectionId) {
+        self.end_turn(connection);
+        if let Some(peer) = self.map.get_mut(connection) {
+            peer.is_proven = false;
+            peer.max_in_flight = 1;
+        }
+    }
+
+    /// A peer failed: it is asked nothing for a while, and for a long while if it goes on like this.
+    pub(super) fn rest_after_failure(&mut self, connection: ConnectionId, config: &Config, now: Time) {
+        let Some(peer) = self.map.get_mut(connection) else { return };
+        peer.failures = peer.failures.saturating_add(1);
+        peer.is_proven = false;
+        peer.max_in_flight = FIRST_MAX_IN_FLIGHT.min(config.max_in_flight_per_peer());
+        let rest = if peer.failures >= config.max_retries() {
+            // After which it begins anew.
+            peer.failures = 0;
+            LONG_REST
+        } else {
+            config.poll_interval() * peer.failures
+        };
+        self.rest(connection, rest, now);
+    }
+
+    /// A peer is asked nothing for about so long.
+    pub(super) fn rest(&mut self, connection: ConnectionId, rest: Duration, now: Time) {
+        self.end_turn(connection);
+        if let Some(peer) = self.map.get_mut(connection) {
+            peer.rests = true;
+            self.deadlines.set(connection, now + self.rng.jitter(rest));
+        }
+    }
+
+    /// A peer has asked us something, or has got all its answers. Whether that changes whether it
+    /// can be asked.
+    pub(super) fn set_waits_for_us(
+        &mut self,
+        connection: ConnectionId,
+        waits: bool,
+        config: &Config,
+        now: Time,
+    ) -> bool {
+        let Some(peer) = self.map.get_mut(connection).filter(|peer| peer.is_version_1) else { return false };
+        let could_be_asked = peer.can_be_asked();
+        peer.waits_for_us = waits;
+        if waits && peer.is_inbound {
+            peer.last_question = now;
+            peer.comes_to_ask = true;
+            if self.deadlines.get(connection).is_none() {
+                self.deadlines.set(connection, now + config.poll_interval());
+            }
+        }
+        peer.can_be_asked() != could_be_asked
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    pub(super) fn on_deadline(&mut self, config: &Config, now: Time) {
+        while let Some(connection) = self.deadlines.pop_due(now) {
+            let Some(peer) = self.map.get_mut(connection) else { continue };
+            peer.rests = false;
+            peer.has_nothing_newer = false;
+            let quiet_at = peer.last_question + config.poll_interval();
+            if peer.comes_to_ask && quiet_at > now {
+                self.deadlines.set(connection, quiet_at);
+            } else {
+                peer.comes_to_ask = false;
+            }
+        }
+    }
+}
