@@ -15,19 +15,21 @@ use bytes::Buf as _;
 use futures::future::BoxFuture;
 use spacetime_core::wire::{FrameReader, ReadStep};
 use spacetime_core::{CloseReason, ConnectionId, DialError, Direction, Transmit};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::AsyncWrite as _;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
+use super::farewell::Farewell;
 use super::inbox::{Inbox, Input};
-use super::link::{Link, MAX_UNHANDLED_BYTES};
+use super::link::{Link, MIN_BATCH_CHARGE};
 use crate::transport::{Connected, Stream};
 
 /// How long a peer has to take the last words of a connection.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Reads or writes that a task does before others have their turn.
-const MAX_OPERATIONS: usize = 32;
+pub(super) const MAX_OPERATIONS: usize = 32;
 
 /// Pieces of one vectored write.
 const MAX_SLICES: usize = 16;
@@ -38,12 +40,14 @@ pub(super) struct ConnectionTask {
     pub(super) link: Arc<Link>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) reader: FrameReader,
+    /// Somebody listens before the peer is established.
+    pub(super) has_gate: bool,
 }
 
 impl ConnectionTask {
     /// Connects, then moves bytes until the connection ends.
     pub(super) async fn run(self, connecting: BoxFuture<'static, io::Result<Connected>>) {
-        let Self { connection, direction, link, inbox, reader } = self;
+        let Self { connection, direction, link, inbox, reader, has_gate } = self;
         let Some(connected) = connect(connecting, &link).await else {
             return;
         };
@@ -58,11 +62,17 @@ impl ConnectionTask {
                     stream,
                     writing: Transmit::new(),
                     needs_flush: false,
+                    write_error: None,
                     last_words: None,
-                    reads: Reads::Open,
+                    // Without a gate the limits of first frames are not for this peer.
+                    reads: if has_gate { Reads::Open } else { Reads::Blocked },
+                    uncharged: 0,
+                    overdue: 0,
                 };
                 poll_fn(|cx| flow.poll(cx)).await;
-                let _too_slow = timeout(LINGER, flow.linger()).await;
+                if let Some(mut farewell) = flow.into_farewell() {
+                    let _too_slow = timeout(LINGER, poll_fn(|cx| farewell.poll(cx))).await;
+                }
             }
             Err(error) if direction == Direction::Outbound => {
                 let error = DialError::Transport(error.to_string().into());
@@ -103,6 +113,15 @@ enum Reads {
     Over,
 }
 
+/// Why the task reads no further for the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pause {
+    /// All that has arrived was read.
+    Dry,
+    /// It is not to read on yet, or others have their turn.
+    Held,
+}
+
 struct Flow {
     connection: ConnectionId,
     link: Arc<Link>,
@@ -112,9 +131,16 @@ struct Flow {
     writing: Transmit,
     /// Something was written that may still be in the stream's own buffer.
     needs_flush: bool,
+    /// Nothing can be written any more.
+    write_error: Option<io::Error>,
     /// The Swarm has given the connection up.
     last_words: Option<Transmit>,
     reads: Reads,
+    /// Bytes of the last read that are not in a batch.
+    uncharged: usize,
+    /// Bytes of the reads before that are in no batch: parts of frames, and frames that nobody
+    /// takes. The next batch is charged with them.
+    overdue: usize,
 }
 
 impl Flow {
@@ -123,30 +149,44 @@ impl Flow {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.link.register(cx.waker());
         self.look_at_link();
+        if self.write_error.is_none()
+            && self.last_words.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx)
+        {
+            // What the peer said before it went is still heard.
+            self.write_error = Some(error);
+        }
         if self.last_words.is_some() {
             return Poll::Ready(());
         }
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return self.lost(transport_error(&error));
-        }
-        if self.last_words.is_some() {
-            return Poll::Ready(());
-        }
-        match self.poll_read(cx) {
-            Poll::Ready(Err(reason @ CloseReason::Violation(_))) => {
-                // The stream still stands: the Swarm closes it, with a word to the peer.
-                self.reads = Reads::Over;
-                self.inbox.push(Input::Closed(self.connection, reason));
-                Poll::Pending
+        let lost = match self.poll_read(cx) {
+            Err(reason) => Some(reason),
+            Ok(Pause::Dry) => self.write_error.as_ref().map(transport_error),
+            Ok(Pause::Held) => None,
+        };
+        if let Some(reason) = lost {
+            self.reads = Reads::Over;
+            let is_broken = matches!(reason, CloseReason::Transport(_));
+            self.inbox.push(Input::Closed(self.connection, reason));
+            if is_broken {
+                return Poll::Ready(());
             }
-            Poll::Ready(Err(reason)) => self.lost(reason),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            // After its last word, or after garbage, the peer may still listen: the Swarm says when
+            // everything was said.
         }
+        if self.reads == Reads::Over && self.write_error.is_some() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
 
-    fn lost(&self, reason: CloseReason) -> Poll<()> {
-        self.inbox.push(Input::Closed(self.connection, reason));
-        Poll::Ready(())
+    /// What is left to do for a connection that the Swarm has given up, unless it is broken.
+    fn into_farewell(self) -> Option<Farewell> {
+        let Self { stream, mut writing, write_error: None, last_words, .. } = self else {
+            return None;
+        };
+        writing.append(&mut last_words?);
+        Some(Farewell::new(stream, writing))
     }
 
     /// Takes what the Swarm has left in the link.
@@ -165,10 +205,11 @@ impl Flow {
                 self.reads = Reads::Open;
             }
         }
-        if self.writing.is_empty() {
+        // A stream that keeps what it takes is given no more before that has gone out.
+        if self.writing.is_empty() && !self.needs_flush && self.write_error.is_none() {
             std::mem::swap(&mut self.writing, &mut state.out);
             state.writes_large = self.writing.holds_large();
-            let wants_more = state.more && state.has_room();
+            let wants_more = state.more && state.room() > 0;
             if wants_more {
                 state.more = false;
                 drop(state);
@@ -198,40 +239,42 @@ impl Flow {
 
     /// Reads until there is nothing to read, the Swarm has enough, or the stream ends, which is an
     /// error here.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Pause, CloseReason> {
         for _ in 0..MAX_OPERATIONS {
             if !self.pass_frames()? {
-                return Poll::Pending;
+                return Ok(Pause::Held);
             }
+            self.overdue += std::mem::take(&mut self.uncharged);
             let mut buffer = self.reader.read_buffer();
-            match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut buffer)) {
-                Ok(0) => {
-                    let end =
-                        self.reader.finish().map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
-                    return Poll::Ready(Err(end));
+            match poll_read_buf(Pin::new(&mut self.stream), cx, &mut buffer) {
+                Poll::Ready(Ok(0)) => {
+                    let end = self.reader.finish();
+                    return Err(end.map_or_else(CloseReason::from, |()| CloseReason::EndOfStream));
                 }
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(transport_error(&error))),
+                Poll::Ready(Ok(count)) => self.uncharged = count,
+                Poll::Ready(Err(error)) => return Err(transport_error(&error)),
+                // The runtime's sockets also say this when a task has had its turn.
+                Poll::Pending if !has_budget_remaining() => return Ok(Pause::Held),
+                Poll::Pending => return Ok(Pause::Dry),
             }
         }
         cx.waker().wake_by_ref();
-        Poll::Pending
+        Ok(Pause::Held)
     }
 
     /// Passes whole frames on to the Swarm. Whether more bytes are wanted.
     fn pass_frames(&mut self) -> Result<bool, CloseReason> {
         while self.reads == Reads::Open {
-            {
-                let mut state = self.link.lock();
-                if state.unhandled_bytes >= MAX_UNHANDLED_BYTES {
-                    state.reading_paused = true;
-                    return Ok(false);
-                }
+            if !self.link.lock().takes_frames() {
+                return Ok(false);
             }
             match self.reader.poll_frames()? {
                 ReadStep::Frames(batch) => {
-                    self.link.lock().unhandled_bytes += batch.len();
-                    self.inbox.push(Input::Frames(self.connection, batch));
+                    self.uncharged = self.uncharged.saturating_sub(batch.len());
+                    let overdue = std::mem::take(&mut self.overdue);
+                    let charge = (batch.len() + overdue).max(MIN_BATCH_CHARGE);
+                    self.link.lock().charge(charge);
+                    self.inbox.push(Input::Frames(self.connection, batch, charge));
                 }
                 ReadStep::NeedBytes => return Ok(true),
                 ReadStep::Blocked => self.reads = Reads::Blocked,
@@ -239,31 +282,14 @@ impl Flow {
         }
         Ok(false)
     }
-
-    /// Finishes what was begun, writes the last words, and closes in a way that lets the peer read
-    /// them: whoever closes a socket with unread bytes in it resets the connection.
-    async fn linger(mut self) -> io::Result<()> {
-        if let Some(mut last_words) = self.last_words.take() {
-            self.writing.append(&mut last_words);
-            while !self.writing.is_empty() {
-                poll_fn(|cx| write_some(&mut *self.stream, &mut self.writing, cx)).await?;
-            }
-            poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await?;
-        }
-        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
-        let mut nobody_reads_this = [0; 1024];
-        loop {
-            let mut buffer = ReadBuf::new(&mut nobody_reads_this);
-            poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).await?;
-            if buffer.filled().is_empty() {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// Writes as much of `out` as the stream takes at once.
-fn write_some(stream: &mut dyn Stream, out: &mut Transmit, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+pub(super) fn write_some(
+    stream: &mut dyn Stream,
+    out: &mut Transmit,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let mut count = 0;
     for (slice, segment) in slices.iter_mut().zip(out.segments()) {

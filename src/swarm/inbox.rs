@@ -19,18 +19,22 @@ pub(super) enum Input {
     Opened(ConnectionId, Option<PeerId>),
     /// A dial came to nothing.
     DialFailed(ConnectionId, DialError),
-    /// Frames arrived.
-    Frames(ConnectionId, Batch),
+    /// Frames arrived; with what they are charged to the connection.
+    Frames(ConnectionId, Batch, usize),
     /// All that was handed over was taken, and more was waiting.
     Writable(ConnectionId),
     /// A connection ended.
     Closed(ConnectionId, CloseReason),
 }
 
+/// An empty queue keeps room for at most so many.
+const MAX_IDLE_INPUTS: usize = 1024;
+
 /// A queue from all tasks to the Swarm, in the order of arrival.
 ///
-/// It has no bound of its own: each connection has at most two batches and a few notes in it, each
-/// listener at most its permits.
+/// It has no bound of its own: each connection has at most 86 batches (see
+/// [`MAX_UNHANDLED_BYTES`](super::link::MAX_UNHANDLED_BYTES)) and a few notes in it, each listener at
+/// most its permits.
 #[derive(Default)]
 pub(super) struct Inbox {
     inputs: Mutex<VecDeque<Input>>,
@@ -51,6 +55,7 @@ impl Inbox {
     /// Takes everything out at once, in exchange for an empty queue.
     pub(super) fn take(&self, empty: &mut VecDeque<Input>) {
         debug_assert!(empty.is_empty(), "what was taken before is handled first");
+        empty.shrink_to(MAX_IDLE_INPUTS);
         std::mem::swap(&mut *self.inputs.lock().unwrap_or_else(PoisonError::into_inner), empty);
     }
 }

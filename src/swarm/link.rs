@@ -6,9 +6,22 @@ use std::task::Waker;
 use futures::task::AtomicWaker;
 use spacetime_core::Transmit;
 
-/// Bytes that arrived and wait for the Swarm, per connection, before the task stops reading and the
-/// transport holds the peer back: two batches, so that one is handled while the next is read.
+/// Bytes that are handed to a connection's task at once.
+const TRANSMIT_BYTES: usize = 64 * 1024;
+
+/// What may wait for the Swarm, per connection, before the task stops reading and the transport
+/// holds the peer back: two batches, so that one is handled while the next is read. Of a peer that
+/// is not established, one batch waits.
+///
+/// # Security
+///
+/// Each batch is charged with the bytes that were read for it, not only with those of its frames: it
+/// keeps a whole read buffer alive, however small it is and whatever else that buffer held.
 pub(super) const MAX_UNHANDLED_BYTES: usize = 128 * 1024;
+
+/// What a batch is charged with at least, for what goes with it: a place in the inbox, the hashes of
+/// its objects, and a read buffer of 1 KiB on a quiet connection. So 86 of them may wait.
+pub(super) const MIN_BATCH_CHARGE: usize = 1536;
 
 /// What both sides of a connection look at.
 #[derive(Debug, Default)]
@@ -26,10 +39,10 @@ pub(super) struct LinkState {
     pub(super) writes_large: bool,
     /// More frames wait in the Swarm: tell it when there is room.
     pub(super) more: bool,
-    /// Bytes of frames that wait for the Swarm.
-    pub(super) unhandled_bytes: usize,
+    /// What the frames that wait for the Swarm were charged with.
+    unhandled_bytes: usize,
     /// The task reads nothing because of them.
-    pub(super) reading_paused: bool,
+    reading_paused: bool,
     /// The peer is established.
     pub(super) established: bool,
     /// The Swarm has given the connection up; what is still to be written.
@@ -37,9 +50,25 @@ pub(super) struct LinkState {
 }
 
 impl LinkState {
-    /// Whether the task can be handed more to write.
-    pub(super) const fn has_room(&self) -> bool {
-        self.out.is_empty() && !self.writes_large && self.close.is_none()
+    /// How many bytes more the task can be handed to write; none while a large frame is among those
+    /// it has.
+    pub(super) fn room(&self) -> usize {
+        if self.writes_large || self.out.holds_large() || self.close.is_some() {
+            return 0;
+        }
+        TRANSMIT_BYTES.saturating_sub(self.out.len())
+    }
+
+    /// Whether more frames may wait for the Swarm. If not, the task is woken when they may.
+    pub(super) const fn takes_frames(&mut self) -> bool {
+        let max_bytes = if self.established { MAX_UNHANDLED_BYTES } else { 1 };
+        self.reading_paused = self.unhandled_bytes >= max_bytes;
+        !self.reading_paused
+    }
+
+    /// Frames wait for the Swarm.
+    pub(super) const fn charge(&mut self, bytes: usize) {
+        self.unhandled_bytes += bytes;
     }
 }
 
@@ -64,7 +93,7 @@ impl Link {
         self.wake();
     }
 
-    /// The Swarm has handled frames of so many bytes.
+    /// The Swarm has handled frames that were charged with so many bytes.
     pub(super) fn handled(&self, bytes: usize) {
         let mut state = self.lock();
         state.unhandled_bytes -= bytes;

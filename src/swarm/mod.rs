@@ -13,25 +13,34 @@
 //! The Swarm does its work while it is polled: an application that does not poll stops the whole
 //! node, which holds the peers back through their transports, and nothing piles up. Every path is
 //! bounded: what waits to be sent by [`Limits`](crate::Limits), what a task has taken over to write
-//! by 128 KiB and one large frame, what arrived and waits by 128 KiB or one large frame per
-//! connection.
+//! by 128 KiB and one large frame, what arrived and waits by 128 KiB and one large frame per
+//! connection; [`Limits::worst_case_bytes`](crate::Limits::worst_case_bytes) adds it up.
+//!
+//! Its tasks run in the tokio runtime in which it was made. It may be polled from anywhere, also
+//! outside of that runtime, for as long as the runtime lives and runs.
 
+mod accept;
 mod config;
 mod connection_task;
+mod connections;
+mod farewell;
 mod handle;
 mod inbox;
 mod link;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use accept::accept;
 pub use config::Config;
 use connection_task::ConnectionTask;
+use connections::Connections;
 use futures::future::BoxFuture;
 use futures::stream::{FusedStream, Stream};
 pub use handle::{Handle, SwarmGone};
@@ -40,26 +49,22 @@ use inbox::{Inbox, Input};
 use link::Link;
 use spacetime_core::wire::{FrameReader, FrameRules};
 use spacetime_core::{
-    Action, Address, ConnectionId, ConnectionMap, DialError, Direction, Event, InvalidLimits,
-    NetworkBehaviour, Now, Peer, Statistics, Time,
+    Action, Address, ConnectionId, DialError, Direction, Event, InvalidLimits, NetworkBehaviour, Now, Peer,
+    Statistics, Time, Transmit,
 };
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::transport::{Connected, Listener};
+use crate::transport::Connected;
 
-/// Bytes that are handed to a connection's task at once.
-const TRANSMIT_BYTES: usize = 64 * 1024;
+/// Steps after which other tasks have their turn, however much there is to do. To tell an event is
+/// one step.
+const MAX_STEPS: usize = 256;
 
-/// Steps that one poll may take before other tasks have their turn.
-const MAX_STEPS: usize = 64;
-
-/// Connections per listener that were accepted and wait for the Swarm's decision.
-const MAX_UNDECIDED: usize = 64;
-
-/// How long a listener rests when the system has no descriptors left, or worse.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// To handle an input and an order, which may cause hundreds of events, is so many.
+const INPUT_STEPS: usize = 4;
 
 /// How long connections may take to say good-bye at the end. Beyond a connection's own limit only
 /// the scheduler can keep them.
@@ -73,37 +78,49 @@ pub struct Swarm<B: NetworkBehaviour> {
     core: spacetime_core::Swarm<B>,
     config: Config,
     rules: Arc<FrameRules>,
+    has_gate: bool,
+    runtime: Runtime,
     epoch: Instant,
     inbox: Arc<Inbox>,
     /// What was taken out of the inbox and is not handled yet.
     inputs: VecDeque<Input>,
-    links: ConnectionMap<Arc<Link>>,
+    connections: Connections,
     orders: mpsc::Receiver<Order<B>>,
     handle: Handle<B>,
-    tasks: JoinSet<()>,
-    listeners: Vec<(Address, AbortHandle)>,
+    listen_addresses: Vec<Address>,
+    listeners: JoinSet<()>,
+    /// Steps since others had their turn.
+    steps: usize,
     /// Fires not later than the deadline it was set for.
     alarm: Pin<Box<Sleep>>,
     alarm_at: Option<Time>,
 }
 
 impl<B: NetworkBehaviour + 'static> Swarm<B> {
-    /// A Swarm without connections. Must be made within a tokio runtime.
+    /// A Swarm without connections.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime: its tasks run in the one it is made in.
     pub fn new(behaviour: B, config: Config) -> Result<Self, InvalidLimits> {
         let core = spacetime_core::Swarm::new(behaviour, config.peer_id, config.limits.clone())?;
         let (sender, orders) = mpsc::channel(MAX_WAITING_ORDERS);
+        let connections = Connections::new(config.limits.max_connections());
         Ok(Self {
             rules: Arc::new(core.rules().clone()),
+            has_gate: core.behaviour().claims().has_gate(),
             core,
             config,
+            runtime: Runtime::current(),
             epoch: Instant::now(),
             inbox: Arc::default(),
             inputs: VecDeque::new(),
-            links: ConnectionMap::new(),
+            connections,
             orders,
             handle: Handle::new(sender),
-            tasks: JoinSet::new(),
-            listeners: Vec::new(),
+            listen_addresses: Vec::new(),
+            listeners: JoinSet::new(),
+            steps: 0,
             alarm: Box::pin(sleep(Duration::ZERO)),
             alarm_at: None,
         })
@@ -120,10 +137,10 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         let transport = supported.ok_or_else(|| {
             io::Error::new(io::ErrorKind::Unsupported, format!("no transport can listen on {address}"))
         })?;
-        let listener = transport.listen(&address).await?;
+        let listener = within(&self.runtime, async { transport.listen(&address).await }).await?;
         let local_address = listener.local_address();
-        let task = self.tasks.spawn(accept(listener, Arc::clone(&self.inbox)));
-        self.listeners.push((local_address.clone(), task));
+        self.listeners.spawn_on(accept(listener, Arc::clone(&self.inbox)), &self.runtime);
+        self.listen_addresses.push(local_address.clone());
         Ok(local_address)
     }
 
@@ -152,7 +169,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
 
     /// Where it listens.
     pub fn listen_addresses(&self) -> impl Iterator<Item = &Address> {
-        self.listeners.iter().map(|(address, _)| address)
+        self.listen_addresses.iter()
     }
 
     /// Numbers since the Swarm began.
@@ -168,15 +185,15 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
     /// Stops listening, tells all peers that the node stops, and waits until their tasks have
     /// ended: a few seconds at most.
     pub async fn shutdown(mut self) {
-        for (_, listener) in self.listeners.drain(..) {
-            listener.abort();
-        }
+        self.listeners.shutdown().await;
+        self.connections.stop();
         let now = self.now();
         self.core.shut_down(now);
         self.carry_out();
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(SHUTDOWN_TIMEOUT, all_ended).await.is_err() {
-            self.tasks.shutdown().await;
+        let runtime = self.runtime.clone();
+        let all_ended = async { timeout(SHUTDOWN_TIMEOUT, self.connections.ended()).await };
+        if within(&runtime, all_ended).await.is_err() {
+            self.connections.abort().await;
         }
     }
 
@@ -190,15 +207,13 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             match action {
                 Action::Dial { connection, address } => self.start_dial(connection, &address),
                 Action::Established { connection } => {
-                    if let Some(link) = self.links.get(connection) {
+                    if let Some(link) = self.connections.link(connection) {
                         link.lock().established = true;
                         link.wake();
                     }
                 }
                 Action::Close { connection, last_words } => {
-                    if let Some(link) = self.links.remove(connection) {
-                        link.close(last_words);
-                    }
+                    self.connections.close(connection, last_words);
                 }
                 other => debug_assert!(false, "a core of another version wants {other:?}"),
             }
@@ -210,22 +225,28 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
 
     /// Hands frames to a connection's task, if it has room for them.
     fn hand_over(&mut self, connection: ConnectionId) {
-        let Some(link) = self.links.get(connection) else {
+        let Some(link) = self.connections.link(connection) else {
             return;
         };
         let mut state = link.lock();
-        if !state.has_room() {
+        let room = state.room();
+        if room == 0 {
             state.more = true;
             return;
         }
-        state.more = self.core.poll_transmit(connection, TRANSMIT_BYTES, &mut state.out);
+        let was_empty = state.out.is_empty();
+        state.more = self.core.poll_transmit(connection, room, &mut state.out);
         drop(state);
-        link.wake();
+        // If not, the task has been woken for what was there, or is busy and will come back.
+        if was_empty {
+            link.wake();
+        }
     }
 
     fn start_dial(&mut self, connection: ConnectionId, address: &Address) {
         match self.config.transports.iter().find(|it| it.supports(address.endpoint())) {
             Some(transport) => {
+                let _within = self.runtime.enter();
                 let connecting = transport.dial(address);
                 self.spawn(connection, Direction::Outbound, connecting);
             }
@@ -240,17 +261,11 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         connecting: BoxFuture<'static, io::Result<Connected>>,
     ) {
         let link = Arc::new(Link::default());
-        self.links.insert(connection, Arc::clone(&link));
         let reader = FrameReader::new(Arc::clone(&self.rules), self.core.limits().first_frame_bytes());
-        let task = ConnectionTask { connection, direction, link, inbox: Arc::clone(&self.inbox), reader };
-        self.tasks.spawn(task.run(connecting));
-    }
-
-    /// Tasks at a time: one for each connection and listener, and some for connections that the
-    /// core has forgotten and whose peers still have a moment to read why.
-    fn max_tasks(&self) -> usize {
-        let limits = self.core.limits();
-        limits.max_connections() + 2 * limits.max_opening() + self.listeners.len()
+        let inbox = Arc::clone(&self.inbox);
+        let has_gate = self.has_gate;
+        let task = ConnectionTask { connection, direction, link: Arc::clone(&link), inbox, reader, has_gate };
+        self.connections.spawn(connection, link, task.run(connecting), &self.runtime);
     }
 
     fn handle_input(&mut self, input: Input) {
@@ -258,9 +273,6 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         match input {
             Input::Incoming(incoming, _permit) => {
                 let remote = incoming.remote.clone();
-                if self.tasks.len() >= self.max_tasks() {
-                    return tracing::debug!(%remote, "connection refused: too many are being closed");
-                }
                 match self.core.handle_accept(now, incoming.remote) {
                     Ok(connection) => self.spawn(connection, Direction::Inbound, incoming.upgrade),
                     Err(reason) => tracing::debug!(%remote, %reason, "connection refused"),
@@ -268,21 +280,25 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             }
             Input::Opened(connection, peer_id) => self.core.handle_opened(now, connection, peer_id),
             Input::DialFailed(connection, error) => {
-                self.links.remove(connection);
                 self.core.handle_dial_failed(now, connection, error);
+                self.connections.close(connection, Transmit::new());
             }
-            Input::Frames(connection, batch) => {
-                let bytes = batch.len();
+            Input::Frames(connection, batch, charge) => {
                 self.core.handle_frames(now, connection, batch);
-                if let Some(link) = self.links.get(connection) {
-                    link.handled(bytes);
+                if let Some(link) = self.connections.link(connection) {
+                    link.handled(charge);
                 }
             }
-            Input::Writable(connection) => self.hand_over(connection),
+            Input::Writable(connection) => {
+                // What is due comes first, and the core counts from now on what it hands out.
+                self.core.handle_deadline(now);
+                self.hand_over(connection);
+            }
             Input::Closed(connection, reason) => {
                 self.core.handle_closed(now, connection, reason);
                 self.carry_out();
-                self.links.remove(connection);
+                // If the core has nothing more to say, its task still writes what it was handed.
+                self.connections.close(connection, Transmit::new());
             }
         }
     }
@@ -352,12 +368,14 @@ impl<B: NetworkBehaviour + 'static> Stream for Swarm<B> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         this.inbox.register(cx.waker());
-        for _ in 0..MAX_STEPS {
+        while this.steps < MAX_STEPS {
             this.carry_out();
             if let Some(event) = this.core.poll_event() {
+                this.steps += 1;
                 Self::log(&event);
                 return Poll::Ready(Some(event));
             }
+            this.steps += INPUT_STEPS;
             // In turn, so that neither peers nor the application can keep the other out.
             let input = this.next_input();
             let had_input = input.is_some();
@@ -370,11 +388,13 @@ impl<B: NetworkBehaviour + 'static> Stream for Swarm<B> {
                 this.handle_order(order);
             }
             if !had_input && !had_order && !this.poll_deadline(cx) {
-                // Ended tasks are only counted when there is nothing else to do.
-                while let Poll::Ready(Some(_)) = this.tasks.poll_join_next(cx) {}
+                this.steps = 0;
                 return Poll::Pending;
             }
         }
+        // Counted across polls: a loop over events that are always there would never let go of its
+        // thread.
+        this.steps = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -392,19 +412,12 @@ impl<B: NetworkBehaviour> fmt::Debug for Swarm<B> {
     }
 }
 
-/// Takes connections and waits for the Swarm's decision about each, for as long as the Swarm lives.
-async fn accept(mut listener: Box<dyn Listener>, inbox: Arc<Inbox>) {
-    let undecided = Arc::new(Semaphore::new(MAX_UNDECIDED));
-    loop {
-        let Ok(permit) = Arc::clone(&undecided).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok(incoming) => inbox.push(Input::Incoming(incoming, permit)),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+/// Awaits something that needs the runtime, wherever that is done.
+async fn within<F: Future>(runtime: &Runtime, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _within = runtime.enter();
+        future.as_mut().poll(cx)
+    })
+    .await
 }

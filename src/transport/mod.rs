@@ -34,8 +34,12 @@ pub trait Listener: Send {
     /// Where it listens; if a port was left to the system, the one it chose.
     fn local_address(&self) -> Address;
 
-    /// The next connection. An error is about one connection or about a shortage; calling again is
-    /// right. Dropping the future loses no connection.
+    /// The next connection. Dropping the future loses no connection.
+    ///
+    /// An error is about one connection, or about a shortage; calling again is right. The Swarm does
+    /// so at once if the kind is `ConnectionAborted`, `ConnectionRefused`, `ConnectionReset`,
+    /// `HostUnreachable`, `Interrupted`, `NetworkUnreachable` or `TimedOut`, and for all others after
+    /// 100 ms.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>>;
 }
 

@@ -85,8 +85,9 @@ impl Listener for Tcp {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
         async {
             let (stream, remote) = self.listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let upgrade = future::ready(Ok(Connected::unproven(stream))).boxed();
+            // It fails where the peer is gone already, which says nothing about the next one.
+            let connected = stream.set_nodelay(true).map(|()| Connected::unproven(stream));
+            let upgrade = future::ready(connected).boxed();
             Ok(Incoming { remote: Address::socket(remote), upgrade })
         }
         .boxed()

@@ -10,7 +10,10 @@ use spacetime_network::{Address, CloseReason, DialError, Event, Limits, PeerId, 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::tree::{Command, Node, NodeCommand, Note, closed, established, next, node, node_with, note};
+use crate::scripted::{Remote, Scripted};
+use crate::tree::{
+    Command, Node, NodeCommand, Note, bare_note, closed, established, next, node, node_with, note,
+};
 
 fn loopback() -> Address {
     "127.0.0.1:0".parse().unwrap()
@@ -231,6 +234,16 @@ async fn a_swarm_without_a_gate_lets_everybody_in() {
     near.dial(address).unwrap();
     let (event, _) = tokio::join!(near.next(), far.next());
     assert!(matches!(event, Some(Event::Established { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_gate_a_peer_may_begin_with_a_large_message() {
+    let (mut swarm, arrivals) = Scripted::notes(Limits::default()).await;
+    let remote = Remote::new(usize::MAX);
+    let text = "x".repeat(100_000);
+    remote.say(&Note { text: text.clone() });
+    arrivals.put(remote);
+    assert!(next(&mut swarm, bare_note).await == text);
 }
 
 #[test]

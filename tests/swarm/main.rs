@@ -1,6 +1,11 @@
-//! The async Swarm over memory and TCP.
+//! The async Swarm over memory and TCP, and over streams that do what the test says.
 
+mod bounds;
+mod closing;
 mod determinism;
 mod life;
 mod pressure;
+mod scripted;
+mod storm;
 mod tree;
+mod turns;

@@ -9,8 +9,8 @@ use spacetime_network::swarm::Config;
 use spacetime_network::transport::Transport;
 use spacetime_network::wire::{ApplicationMessage, Frame, Nothing};
 use spacetime_network::{
-    ConnectionId, Context, Event, Hash, Limits, NetworkBehaviour, PeerId, Protocol, Rng, SendError, Swarm,
-    Violation,
+    CloseReason, ConnectionId, Context, Event, Hash, Limits, NetworkBehaviour, PeerId, Protocol, Rng,
+    SendError, Swarm, Violation,
 };
 use spacetime_ping::Ping;
 use tokio::time::timeout;
@@ -90,9 +90,9 @@ pub(crate) fn node_with(number: u8, transport: impl Transport, limits: Limits) -
 }
 
 /// Polls a Swarm until an event is what is wanted; not a measure of speed.
-pub(crate) async fn next<T>(
-    swarm: &mut Swarm<Node>,
-    mut wanted: impl FnMut(&Event<NodeEvent>) -> Option<T>,
+pub(crate) async fn next<B: NetworkBehaviour + 'static, T>(
+    swarm: &mut Swarm<B>,
+    mut wanted: impl FnMut(&Event<B::Event>) -> Option<T>,
 ) -> T {
     let found = async {
         loop {
@@ -105,7 +105,7 @@ pub(crate) async fn next<T>(
     timeout(Duration::from_secs(60), found).await.expect("the event comes")
 }
 
-pub(crate) fn established(event: &Event<NodeEvent>) -> Option<ConnectionId> {
+pub(crate) fn established<E>(event: &Event<E>) -> Option<ConnectionId> {
     match event {
         Event::Established { connection, .. } => Some(*connection),
         _ => None,
@@ -119,7 +119,15 @@ pub(crate) fn note(event: &Event<NodeEvent>) -> Option<String> {
     }
 }
 
-pub(crate) fn closed(event: &Event<NodeEvent>) -> Option<spacetime_network::CloseReason> {
+/// The same from a tree that is nothing but [`Notes`].
+pub(crate) fn bare_note(event: &Event<(ConnectionId, String)>) -> Option<String> {
+    match event {
+        Event::Behaviour((_, text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+pub(crate) fn closed<E>(event: &Event<E>) -> Option<CloseReason> {
     match event {
         Event::Closed { reason, .. } | Event::Refused { reason, .. } => Some(reason.clone()),
         _ => None,

@@ -5,6 +5,15 @@ use core::time::Duration;
 
 use crate::wire::{FRAME_HEADER, MAX_BATCH_FRAMES, MAX_PAYLOAD, MAX_SHARED_FRAME, Priority};
 
+/// Frames up to this size are copied on their way out.
+const MAX_COPIED_FRAME: usize = 4096;
+
+/// What a driver lets wait of one connection until the Swarm handles it: bytes that were read, and
+/// batches of frames. A read buffer that was used for a quarter may be kept alive by what is left in
+/// it.
+const MAX_WAITING_BYTES: usize = 128 * 1024;
+const MAX_WAITING_BATCHES: usize = 86;
+
 /// The bounds of a Swarm.
 ///
 /// Defaults marked "seed" are those of the reference node.
@@ -161,16 +170,41 @@ impl Limits {
         self.queues.iter().map(|queue| queue.max_bytes).sum()
     }
 
-    /// The most bytes of messages that all connections together can make this node hold: what
-    /// waits to be sent, what a driver has taken to write, what is arriving, and what arrived and
-    /// waits for the Swarm.
+    /// The most memory, in bytes, that messages of all connections together can take in this node:
+    /// what waits to be sent, what the driver has taken to write, what is arriving, what has arrived
+    /// and waits for the Swarm, and the last words of connections that are being closed, of which
+    /// there are as many as there may be connections. 4.4 GiB by default, nearly all of it for
+    /// messages of 16 MiB, which a tree without such messages never sees.
+    ///
+    /// The driver is that of `spacetime-network`, which takes over 64 KiB at a time and one larger
+    /// frame, and holds a peer back once 128 KiB of it wait. What behaviours and the application
+    /// keep of messages that were delivered to them is theirs.
     pub fn worst_case_bytes(&self) -> usize {
-        let largest_frame = FRAME_HEADER + MAX_PAYLOAD as usize;
-        let batch = MAX_SHARED_FRAME + MAX_BATCH_FRAMES * size_of::<crate::Hash>();
-        let sending = self.queue_bytes() + largest_frame + MAX_SHARED_FRAME + largest_frame;
-        let receiving = largest_frame + MAX_SHARED_FRAME + largest_frame + batch;
-        let opening = 2 * MAX_SHARED_FRAME;
-        (self.max_connections.saturating_mul(sending + receiving))
+        let frame = FRAME_HEADER + MAX_PAYLOAD as usize;
+        // Handed over at once, up to a small frame more; a buffer that grows doubles.
+        let handed_over = 2 * (MAX_SHARED_FRAME + MAX_COPIED_FRAME);
+        // A frame that is cut short at the end of a read buffer moves on into the next one.
+        let read_buffer = 2 * MAX_SHARED_FRAME;
+        let hashes = MAX_BATCH_FRAMES * size_of::<Option<crate::Hash>>();
+        // Lengths of frames, and handles of those that are shared.
+        let queue = |it: &QueueLimit| {
+            it.max_bytes.saturating_add(it.max_bytes / 64).saturating_add(it.max_frames.saturating_mul(8))
+        };
+        let queues = self.queues.iter().map(queue).fold(0, usize::saturating_add);
+
+        // Frames: one that waits, one that is being written, one that arrives or has arrived. While
+        // it is handed over, a batch of half a read buffer keeps two of them.
+        let sending = queues.saturating_add(2 * frame + 2 * handed_over);
+        let waiting = MAX_WAITING_BYTES * 4 + MAX_WAITING_BATCHES * hashes;
+        let receiving = frame + waiting + 4 * read_buffer;
+        let session = sending.saturating_add(receiving);
+        // One that is being written, and a critical one.
+        let closing = 2 * frame + 3 * handed_over;
+        // One batch waits. The gate sends critical frames, and none that are large.
+        let first_frame = FRAME_HEADER + self.first_frame_bytes as usize;
+        let opening =
+            queue(&self.queues[0]).saturating_add(2 * (read_buffer + first_frame + handed_over) + hashes);
+        (self.max_connections.saturating_mul(session.saturating_add(closing)))
             .saturating_add(self.max_opening.saturating_mul(opening))
     }
 
