@@ -19,7 +19,7 @@ struct Node {
 
 fn network(seed: u64, nodes: usize) -> Simulation<Node> {
     let links = LinkConfig::default().with_latency(Duration::from_millis(30)).with_jitter(Duration::ZERO);
-    let mut simulation = Simulation::new(seed).with_links(links);
+    let mut simulation = Simulation::new(seed).link(links);
     for _ in 0..nodes {
         simulation.add_node(Limits::default(), |boot| Node {
             handshake: Handshake::new(spacetime_handshake::Config::new(CHAIN), &boot.rng).unwrap(),

@@ -8,9 +8,9 @@
 //! ```
 //! use std::convert::Infallible;
 //! use std::time::Duration;
-//! use spacetime_core::wire::{Frame, Heartbeat, Nothing};
+//! use spacetime_core::wire::{Frame, Nothing};
 //! use spacetime_core::{ConnectionId, Context, Protocol, Violation};
-//! use spacetime_simulator::Simulation;
+//! use spacetime_simulator::{Simulation, Topology};
 //!
 //! struct Greeter;
 //!
@@ -31,60 +31,113 @@
 //!     }
 //! }
 //!
-//! let mut simulation = Simulation::new(1);
-//! simulation.add_nodes(2, |_| Greeter);
-//! simulation.dial(0, 1);
+//! let mut simulation = Simulation::new(1).nodes(20, |_boot| Greeter).connect(Topology::Ring);
 //! simulation.run_for(Duration::from_secs(1));
-//! assert_eq!(simulation.swarm(0).peers().count(), 1);
+//! assert_eq!(simulation.swarm(0).peers().count(), 2);
 //! ```
 //!
+//! # What goes wrong
+//!
+//! [`Simulation::faults`] takes a list of [`Fault`]s, drawn from a [`Plan`] and a seed or written by
+//! hand: torn, clogged and half-open connections, partitions, crashes, pauses, clocks, disks. A
+//! node that was made with [`nodes`](Simulation::nodes) is started again after a crash, with the
+//! [`Disk`] that it left behind.
+//!
 //! A [puppet](Simulation::puppet_dial) is an end of a connection that the test holds in its hands,
-//! byte by byte: for peers that break the protocol, or speak an older one.
+//! byte by byte: for peers that break the protocol, or speak an older one. An [`Actor`] is a peer
+//! that does so by itself; [`Byzantine`] is one for each of the usual ways.
+//!
+//! # What is judged
+//!
+//! After each step: one session per peer, nothing delivered outside of a session, time that never
+//! goes back, deadlines that move on, queues and memory within their limits, dials that end; and
+//! what [`Judge`]s say. A failure is a panic that names the seed, or is kept by a
+//! [`recording`](Simulation::recording) simulation. [`Simulation::converge`] ends all faults and
+//! demands that something comes to hold.
+//!
+//! # What is repeatable
+//!
+//! The same seed and the same calls give the same run, on every machine and in every build:
+//! [`Simulation::audit`] is a hash over all that happened.
 
+mod actor;
+mod application;
+mod audit;
+mod byzantine;
+mod clock;
+mod disk;
+mod fault;
+mod judge;
+mod lifecycle;
 mod link;
+mod lone;
 mod node;
 mod puppet;
+mod queue;
+mod run;
+mod socket;
+mod topology;
+mod travel;
+mod witness;
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
-use bytes::Buf as _;
-use link::{End, Link};
-use node::{Attachment, Node};
-use puppet::Puppet;
-use spacetime_core::wire::{FrameReader, ReadStep};
-use spacetime_core::{
-    Action, Address, CloseReason, ConnectionId, ConnectionMap, Context, DialError, Event, Hash, Limits,
-    NetworkBehaviour, Now, PeerId, Rng, Swarm, Time, Transmit,
-};
-
+use actor::Cast;
+pub use actor::{Actor, Hands};
+pub use application::{Application, Effects};
+use audit::Audit;
+pub use byzantine::{Byzantine, Misdeed};
+use clock::Clock;
+pub use clock::UNIX_START;
+pub use disk::{Disk, DiskError};
+use fault::Injector;
+pub use fault::{Chance, Fault, FaultKind, Partition, Plan, Shape};
+pub use judge::{Failure, FailureKind, Judge};
+use link::Link;
 pub use link::LinkConfig;
+pub use lone::Lone;
 pub use node::Boot;
+use node::{Factory, Node};
+use puppet::Puppet;
 pub use puppet::{PuppetId, handshake_frame};
+use queue::Queue;
+use spacetime_core::{
+    Address, ConnectionId, Context, DialError, Event, Hash, Limits, NetworkBehaviour, PeerId, Rng, Swarm,
+    Time, Transmit,
+};
+pub use topology::Topology;
+pub use witness::Witness;
 
-/// Unix seconds at the beginning of every simulation.
-pub const UNIX_START: i64 = 1_800_000_000;
-
-/// Bytes that a node takes over to write at once, as the real driver does.
-const TRANSMIT_BYTES: usize = 64 * 1024;
-
-/// How long an application takes to carry out an effect.
-const EFFECT_TIME: Duration = Duration::from_millis(1);
+/// Takes the lines of a trace.
+type Trace = Box<dyn FnMut(Time, String)>;
 
 /// A simulated network of nodes that all run the same tree.
 pub struct Simulation<B: NetworkBehaviour> {
+    seed: u64,
     now: Time,
     rng: Rng,
     config: LinkConfig,
-    queue: BinaryHeap<Reverse<Entry<B::Command>>>,
-    scheduled: u64,
+    queue: Queue<B::Command>,
     nodes: Vec<Node<B>>,
     puppets: Vec<Puppet>,
+    actors: Vec<Option<Cast>>,
     links: Vec<Link>,
     places: BTreeMap<Address, Place>,
-    audit: Hash,
+    injector: Injector,
+    /// Nodes that no fault of their own befalls.
+    spared: BTreeSet<usize>,
+    judges: Vec<Box<dyn Judge<B>>>,
+    failure: Option<Failure>,
+    is_recording: bool,
+    largest_frame_bytes: usize,
+    keeps_events: bool,
+    audit: Audit,
+    trace: Option<Trace>,
+    steps: u64,
+    checks: u64,
+    spare_buffers: Vec<Vec<u8>>,
+    scratch: Transmit,
 }
 
 /// Who listens at an address.
@@ -92,112 +145,175 @@ pub struct Simulation<B: NetworkBehaviour> {
 enum Place {
     Node(usize),
     Puppet(usize),
-}
-
-/// Something that will happen, in the order of time and then of being scheduled.
-struct Entry<C> {
-    at: Time,
-    number: u64,
-    scheduled: Scheduled<C>,
-}
-
-impl<C> PartialEq for Entry<C> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<C> Eq for Entry<C> {}
-
-impl<C> PartialOrd for Entry<C> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<C> Ord for Entry<C> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-/// What will happen.
-#[derive(Debug)]
-enum Scheduled<C> {
-    /// A node's deadline is over.
-    Wake(usize),
-    /// A dial arrives.
-    Dial { node: usize, connection: ConnectionId, address: Address },
-    /// A dial was answered.
-    DialAnswered { node: usize, connection: ConnectionId, link: Option<usize> },
-    /// Bytes arrive at an end of a link.
-    Bytes { link: usize, side: usize, bytes: Vec<u8> },
-    /// The end of the stream arrives at an end of a link.
-    End { link: usize, side: usize },
-    /// The sender hears that its bytes were read.
-    Read { link: usize, side: usize, bytes: usize },
-    /// A node's application has carried something out.
-    Command { node: usize, command: C },
+    Actor(usize),
 }
 
 impl<B: NetworkBehaviour> Simulation<B> {
     /// An empty network with default links. The same seed and the same calls give the same run.
     pub fn new(seed: u64) -> Self {
         Self {
+            seed,
             now: Time::ZERO,
             rng: Rng::from_number(seed),
             config: LinkConfig::default(),
-            queue: BinaryHeap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
             nodes: Vec::new(),
             puppets: Vec::new(),
+            actors: Vec::new(),
             links: Vec::new(),
             places: BTreeMap::new(),
-            audit: Hash::ZERO,
+            injector: Injector::default(),
+            spared: BTreeSet::new(),
+            judges: Vec::new(),
+            failure: None,
+            is_recording: false,
+            largest_frame_bytes: judge::LARGEST_FRAME_BYTES,
+            keeps_events: true,
+            audit: Audit::new(),
+            trace: None,
+            steps: 0,
+            checks: 0,
+            spare_buffers: Vec::new(),
+            scratch: Transmit::new(),
         }
     }
 
+    // Building.
+
     /// Changes how links behave from now on.
     #[must_use]
-    pub fn with_links(mut self, config: LinkConfig) -> Self {
+    pub fn link(mut self, config: LinkConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Adds nodes with default limits; `behaviour` makes each one's tree.
-    pub fn add_nodes(&mut self, count: usize, mut behaviour: impl FnMut(Boot) -> B) {
-        for _ in 0..count {
-            self.add_node(Limits::default(), &mut behaviour);
-        }
+    /// Adds nodes with default limits; `behaviour` makes each one's tree, whenever it starts.
+    #[must_use]
+    pub fn nodes(mut self, count: usize, behaviour: impl Fn(&Boot) -> B + 'static) -> Self {
+        let factory: Factory<B> = Rc::new(move |boot| (behaviour(boot), None));
+        (0..count).for_each(|_| self.add_restartable(Limits::default(), &factory));
+        self
     }
 
-    /// Adds one node and returns its index.
-    pub fn add_node(&mut self, limits: Limits, behaviour: impl FnOnce(Boot) -> B) -> usize {
-        let index = self.nodes.len();
-        let rng = self.rng.fork(&format!("node {index}"));
-        let peer_id = PeerId(rng.fork("peer id").bytes());
-        let address = Address::memory(index as u64);
-        let behaviour = behaviour(Boot { index, address: address.clone(), peer_id, rng });
-        let swarm = Swarm::new(behaviour, peer_id, limits).expect("limits of a simulation are valid");
-        self.places.insert(address.clone(), Place::Node(index));
-        self.nodes.push(Node {
-            rules: Arc::new(swarm.rules().clone()),
-            swarm,
-            attachments: ConnectionMap::new(),
-            events: Vec::new(),
-            address,
-            peer_id,
-            armed: None,
-            reading_paused: false,
-            application: None,
+    /// Adds nodes with these limits; `start` makes each one's tree and application, whenever it
+    /// starts.
+    #[must_use]
+    pub fn applications<A: Application<B> + 'static>(
+        mut self,
+        count: usize,
+        limits: &Limits,
+        start: impl Fn(&Boot) -> (B, A) + 'static,
+    ) -> Self {
+        let factory: Factory<B> = Rc::new(move |boot| {
+            let (behaviour, application) = start(boot);
+            (behaviour, Some(Box::new(application)))
         });
-        self.drive(index);
+        (0..count).for_each(|_| self.add_restartable(limits.clone(), &factory));
+        self
+    }
+
+    /// Lets nodes dial each other. Dials that cannot be begun are left out.
+    #[must_use]
+    pub fn connect(mut self, topology: Topology) -> Self {
+        let mut rng = self.rng.fork("topology");
+        for (one, other) in topology.dials(self.nodes.len(), &mut rng) {
+            let _ = self.dial(one, other);
+        }
+        self
+    }
+
+    /// Keeps faults of their own, such as crashes, away from these nodes.
+    #[must_use]
+    pub fn spare(mut self, nodes: impl IntoIterator<Item = usize>) -> Self {
+        self.spared.extend(nodes);
+        self
+    }
+
+    /// Whether what Swarms say is kept for [`events`](Self::events). It is by default; a long run
+    /// should not.
+    #[must_use]
+    pub const fn keep_events(mut self, keep: bool) -> Self {
+        self.keeps_events = keep;
+        self
+    }
+
+    /// The largest frame that any node sends, for the judgement of queues: they may go beyond their
+    /// limit by one. 16 MiB if nothing is said.
+    #[must_use]
+    pub const fn largest_frame_bytes(mut self, bytes: usize) -> Self {
+        self.largest_frame_bytes = bytes;
+        self
+    }
+
+    /// A stream of random numbers for a test's own use. It shifts no other.
+    pub fn rng(&self, label: &str) -> Rng {
+        self.rng.fork(label)
+    }
+
+    /// Takes a line for everything that happens.
+    #[must_use]
+    pub fn with_trace(mut self, trace: impl FnMut(Time, String) + 'static) -> Self {
+        self.trace = Some(Box::new(trace));
+        self
+    }
+
+    /// Adds one node, which cannot be started again, and returns its index.
+    pub fn add_node(&mut self, limits: Limits, behaviour: impl FnOnce(Boot) -> B) -> usize {
+        let index = self.add_host(limits, None);
+        let tree = behaviour(self.boot(index));
+        self.run_process(index, tree, None);
         index
     }
+
+    fn add_restartable(&mut self, limits: Limits, factory: &Factory<B>) {
+        let index = self.add_host(limits, Some(Rc::clone(factory)));
+        let (tree, application) = factory(&self.boot(index));
+        self.run_process(index, tree, application);
+    }
+
+    fn add_host(&mut self, limits: Limits, factory: Option<Factory<B>>) -> usize {
+        let index = self.nodes.len();
+        let rng = self.rng.fork(&format!("node {index}"));
+        let address = node_address(index);
+        self.places.insert(address.clone(), Place::Node(index));
+        self.nodes.push(Node {
+            address,
+            peer_id: PeerId(rng.fork("peer id").bytes()),
+            limits,
+            disk: Disk::new(rng.fork("disk")),
+            clock: Clock::default(),
+            factory,
+            incarnation: 0,
+            epoch: Time::ZERO,
+            running: None,
+            events: Vec::new(),
+            has_power: true,
+            upload_free_at: Time::ZERO,
+            download_free_at: Time::ZERO,
+            reading_paused: false,
+            slow_readings: 0,
+            refusals: 0,
+            pauses: 0,
+            deferred: VecDeque::new(),
+        });
+        index
+    }
+
+    // Looking.
 
     /// What time it is.
     pub const fn now(&self) -> Time {
         self.now
+    }
+
+    /// How many nodes there are.
+    pub const fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node.
+    pub const fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
     }
 
     /// Where a node is reached.
@@ -210,37 +326,76 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.nodes[node].peer_id
     }
 
-    /// A node's Swarm.
-    pub fn swarm(&self, node: usize) -> &Swarm<B> {
-        &self.nodes[node].swarm
+    /// A node's disk.
+    pub fn disk(&self, node: usize) -> &Disk {
+        &self.nodes[node].disk
     }
 
-    /// What a node's Swarm told its application, and when.
+    /// Whether a node runs: it does but for crashes.
+    pub fn is_running(&self, node: usize) -> bool {
+        self.nodes[node].running.is_some()
+    }
+
+    /// The Swarm of a node that runs.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn swarm(&self, node: usize) -> &Swarm<Witness<B>> {
+        &self.nodes[node].expect_running().swarm
+    }
+
+    /// What a node's Swarm told its application, and when, in all its lives.
     pub fn events(&self, node: usize) -> &[(Time, Event<B::Event>)] {
         &self.nodes[node].events
     }
 
     /// A hash over everything that happened so far. Equal runs have equal hashes.
-    pub const fn audit(&self) -> Hash {
-        self.audit
+    pub fn audit(&self) -> Hash {
+        self.audit.finish()
     }
 
-    /// What a node's application does with the events of the tree: the commands that it answers
-    /// with reach the tree a millisecond later.
+    /// How many things have happened.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    // Acting.
+
+    /// What a node's application does with the events of the tree, until the node is started again:
+    /// the commands that it answers with reach the tree a millisecond later.
     pub fn set_application(
         &mut self,
         node: usize,
-        application: impl FnMut(&B::Event) -> Vec<B::Command> + 'static,
+        mut application: impl FnMut(&B::Event) -> Vec<B::Command> + 'static,
     ) {
-        self.nodes[node].application = Some(Box::new(application));
+        let adapter = move |event: &Event<B::Event>, effects: &mut Effects<B::Command>| {
+            if let Event::Behaviour(event) = event {
+                application(event).into_iter().for_each(|command| effects.command(command));
+            }
+        };
+        if let Some(running) = &mut self.nodes[node].running {
+            running.application = Some(Box::new(adapter));
+        }
     }
 
-    /// Does something with a node's tree.
+    /// Does something with the tree of a node that runs.
+    ///
+    /// # Panics
+    ///
+    /// If it does not run.
     pub fn act<R>(&mut self, node: usize, f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R) -> R {
-        let now = self.clock();
-        let result = self.nodes[node].swarm.act(now, f);
+        let now = self.clock(node);
+        let running = self.nodes[node].running.as_mut().expect("the node is running");
+        let result = running.swarm.act(now, |witness, cx| f(witness.tree_mut(), cx));
         self.drive(node);
         result
+    }
+
+    /// Gives a node's tree a command, if it runs.
+    pub fn command(&mut self, node: usize, command: B::Command) {
+        let incarnation = self.nodes[node].incarnation;
+        self.give_command(node, incarnation, command);
     }
 
     /// Lets one node dial another. The id of the connection, or why it was not even tried.
@@ -253,356 +408,20 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub fn set_reading_paused(&mut self, node: usize, paused: bool) {
         self.nodes[node].reading_paused = paused;
         if !paused {
-            let connections: Vec<_> = self.nodes[node].attachments.keys().collect();
-            for connection in connections {
-                self.read(node, connection);
-            }
-            self.drive(node);
+            self.read_all(node);
         }
     }
 
-    /// Runs until everything that happens in the next `duration` has happened.
-    pub fn run_for(&mut self, duration: Duration) {
-        let until = self.now + duration;
-        while self.queue.peek().is_some_and(|Reverse(next)| next.at <= until) {
-            self.step();
-        }
-        self.now = until;
-    }
-
-    /// Runs until `condition` holds, at most for `limit`. Whether it holds.
-    pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
-        let until = self.now + limit;
-        while !condition(self) {
-            if self.queue.peek().is_none_or(|Reverse(next)| next.at > until) {
-                return false;
-            }
-            self.step();
-        }
-        true
-    }
-
-    fn step(&mut self) {
-        let Some(Reverse(Entry { at, number, scheduled })) = self.queue.pop() else {
-            return;
-        };
-        debug_assert!(at >= self.now, "time never goes back");
-        self.now = at;
-        self.note(&format!("{} {number} {scheduled:?}", at.as_nanos()));
-        match scheduled {
-            Scheduled::Wake(node) => {
-                if self.nodes[node].armed == Some(at) {
-                    self.nodes[node].armed = None;
-                    let now = self.clock();
-                    self.nodes[node].swarm.handle_deadline(now);
-                    self.drive(node);
-                }
-            }
-            Scheduled::Dial { node, connection, address } => self.answer_dial(node, connection, &address),
-            Scheduled::DialAnswered { node, connection, link } => self.dial_answered(node, connection, link),
-            Scheduled::Bytes { link, side, bytes } => {
-                self.links[link].pipes[side].unread.push_back(bytes);
-                self.arrived(link, side);
-            }
-            Scheduled::End { link, side } => {
-                self.links[link].pipes[side].ended = true;
-                self.arrived(link, side);
-            }
-            Scheduled::Read { link, side, bytes } => {
-                self.links[link].pipes[side].under_way -= bytes;
-                if let End::Node(node, connection) = self.links[link].ends[1 - side] {
-                    self.write(node, connection);
-                    self.drive(node);
-                }
-            }
-            Scheduled::Command { node, command } => {
-                let now = self.clock();
-                self.nodes[node].swarm.handle_command(now, command);
-                self.drive(node);
-            }
+    fn trace(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace(self.now, line());
         }
     }
+}
 
-    fn clock(&self) -> Now {
-        Now::new(self.now, UNIX_START + (self.now.as_nanos() / 1_000_000_000) as i64)
-    }
-
-    fn note(&mut self, text: &str) {
-        self.audit = Hash::of_parts(&[self.audit.as_bytes(), text.as_bytes()]);
-    }
-
-    fn schedule(&mut self, at: Time, scheduled: Scheduled<B::Command>) {
-        self.scheduled += 1;
-        self.queue.push(Reverse(Entry { at, number: self.scheduled, scheduled }));
-    }
-
-    /// When something that leaves now arrives.
-    fn arrival(&mut self) -> Time {
-        let jitter = self.config.jitter().as_nanos() as u64;
-        self.now + self.config.latency() + Duration::from_nanos(self.rng.below(jitter + 1))
-    }
-
-    // Nodes.
-
-    /// Does what a node's Swarm wants done, and sets its wake-up.
-    fn drive(&mut self, node: usize) {
-        loop {
-            if let Some(action) = self.nodes[node].swarm.poll_action() {
-                self.carry_out(node, action);
-            } else if let Some(connection) = self.nodes[node].swarm.poll_ready() {
-                self.write(node, connection);
-            } else if let Some(event) = self.nodes[node].swarm.poll_event() {
-                self.note(&format!("{node} {event:?}"));
-                let now = self.now;
-                if let (Event::Behaviour(event), Some(application)) =
-                    (&event, &mut self.nodes[node].application)
-                {
-                    for command in application(event) {
-                        self.schedule(now + EFFECT_TIME, Scheduled::Command { node, command });
-                    }
-                }
-                self.nodes[node].events.push((now, event));
-            } else {
-                break;
-            }
-        }
-        let deadline = self.nodes[node].swarm.deadline().map(|at| at.max(self.now));
-        if deadline != self.nodes[node].armed {
-            self.nodes[node].armed = deadline;
-            if let Some(at) = deadline {
-                self.schedule(at, Scheduled::Wake(node));
-            }
-        }
-    }
-
-    fn carry_out(&mut self, node: usize, action: Action) {
-        match action {
-            Action::Dial { connection, address } => {
-                let at = self.arrival();
-                self.schedule(at, Scheduled::Dial { node, connection, address });
-            }
-            Action::Established { connection } => {
-                if let Some(attachment) = self.nodes[node].attachments.get_mut(connection) {
-                    attachment.reader.set_established();
-                    if std::mem::take(&mut attachment.blocked) {
-                        self.read(node, connection);
-                    }
-                }
-            }
-            Action::Close { connection, mut last_words } => {
-                if let Some(mut attachment) = self.nodes[node].attachments.remove(connection) {
-                    attachment.out.append(&mut last_words);
-                    let Attachment { link, side, mut out, .. } = attachment;
-                    while !out.is_empty() {
-                        self.send_piece(link, 1 - side, &mut out, usize::MAX);
-                    }
-                    self.end_stream(link, side);
-                }
-            }
-            other => panic!("the simulator does not know {other:?}"),
-        }
-    }
-
-    fn attach(&mut self, node: usize, connection: ConnectionId, link: usize, side: usize) {
-        let node = &mut self.nodes[node];
-        let first_frame_bytes = node.swarm.limits().first_frame_bytes();
-        let reader = FrameReader::new(Arc::clone(&node.rules), first_frame_bytes);
-        let attachment = Attachment { link, side, reader, out: Transmit::new(), blocked: false };
-        node.attachments.insert(connection, attachment);
-    }
-
-    fn answer_dial(&mut self, dialer: usize, connection: ConnectionId, address: &Address) {
-        let now = self.clock();
-        let place = self.places.get(&address.clone().unpinned()).copied();
-        let link = self.links.len();
-        let accepted = match place {
-            Some(Place::Node(listener)) => {
-                let from = self.nodes[dialer].address.clone();
-                self.nodes[listener].swarm.handle_accept(now, from).ok().map(|id| End::Node(listener, id))
-            }
-            Some(Place::Puppet(puppet)) => Some(End::Puppet(puppet)),
-            None => None,
-        };
-        let at = self.arrival();
-        if let Some(listener) = accepted {
-            self.links.push(Link::new(End::Node(dialer, connection), listener));
-            // Nothing that the listener sends may arrive before the dialer knows that it is there.
-            self.links[link].pipes[0].last_arrival = at;
-            match listener {
-                End::Node(node, id) => {
-                    self.attach(node, id, link, 1);
-                    self.nodes[node].swarm.handle_opened(now, id, None);
-                    self.drive(node);
-                }
-                End::Puppet(puppet) => self.puppets[puppet].link = Some((link, 1)),
-                End::Gone => {}
-            }
-        } else if let Some(Place::Node(listener)) = place {
-            self.drive(listener);
-        }
-        let link = accepted.map(|_| link);
-        self.schedule(at, Scheduled::DialAnswered { node: dialer, connection, link });
-    }
-
-    fn dial_answered(&mut self, node: usize, connection: ConnectionId, link: Option<usize>) {
-        let now = self.clock();
-        match link {
-            Some(link) => {
-                self.attach(node, connection, link, 0);
-                self.nodes[node].swarm.handle_opened(now, connection, None);
-            }
-            None => {
-                let error = DialError::Transport("connection refused".into());
-                self.nodes[node].swarm.handle_dial_failed(now, connection, error);
-            }
-        }
-        self.drive(node);
-    }
-
-    /// Sends what waits on a connection, as much as the window takes.
-    fn write(&mut self, node: usize, connection: ConnectionId) {
-        loop {
-            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else {
-                return;
-            };
-            let (link, side) = (attachment.link, attachment.side);
-            let mut out = std::mem::take(&mut attachment.out);
-            if out.is_empty() {
-                self.nodes[node].swarm.poll_transmit(connection, TRANSMIT_BYTES, &mut out);
-            }
-            let under_way = self.links[link].pipes[1 - side].under_way;
-            let room = self.config.window_bytes().saturating_sub(under_way);
-            let sent_all = out.is_empty();
-            if !sent_all && room > 0 {
-                self.send_piece(link, 1 - side, &mut out, room);
-            }
-            if let Some(attachment) = self.nodes[node].attachments.get_mut(connection) {
-                attachment.out = out;
-            }
-            if sent_all || room == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Sends one piece of random size towards `side`.
-    fn send_piece(&mut self, link: usize, side: usize, out: &mut Transmit, room: usize) {
-        let max = self.config.max_piece_bytes().min(room).min(out.len());
-        let len = 1 + self.rng.below(max as u64) as usize;
-        let mut bytes = vec![0; len];
-        out.copy_to_slice(&mut bytes);
-        let at = self.arrival().max(self.links[link].pipes[side].last_arrival);
-        let pipe = &mut self.links[link].pipes[side];
-        pipe.last_arrival = at;
-        pipe.under_way += len;
-        self.schedule(at, Scheduled::Bytes { link, side, bytes });
-    }
-
-    /// The holder of `side` closes: the other end hears of it after all that was sent.
-    fn end_stream(&mut self, link: usize, side: usize) {
-        let at = self.arrival().max(self.links[link].pipes[1 - side].last_arrival);
-        self.links[link].pipes[1 - side].last_arrival = at;
-        self.links[link].ends[side] = End::Gone;
-        self.links[link].pipes[side].unread.clear();
-        self.schedule(at, Scheduled::End { link, side: 1 - side });
-    }
-
-    /// Something arrived at an end of a link.
-    fn arrived(&mut self, link: usize, side: usize) {
-        match self.links[link].ends[side] {
-            End::Node(node, connection) => {
-                self.read(node, connection);
-                self.drive(node);
-            }
-            End::Puppet(puppet) => {
-                while let Some(bytes) = self.take_piece(link, side) {
-                    self.puppets[puppet].received.extend(bytes);
-                }
-                self.puppets[puppet].ended |= self.links[link].pipes[side].ended;
-            }
-            End::Gone => while self.take_piece(link, side).is_some() {},
-        }
-    }
-
-    /// Takes the next piece that arrived, and tells the sender that there is room.
-    fn take_piece(&mut self, link: usize, side: usize) -> Option<Vec<u8>> {
-        let bytes = self.links[link].pipes[side].unread.pop_front()?;
-        let at = self.arrival();
-        self.schedule(at, Scheduled::Read { link, side, bytes: bytes.len() });
-        Some(bytes)
-    }
-
-    /// Reads what arrived on a connection, unless the node or the reader does not read just now.
-    fn read(&mut self, node: usize, connection: ConnectionId) {
-        loop {
-            let Some(attachment) = self.nodes[node].attachments.get(connection) else {
-                return;
-            };
-            if attachment.blocked || self.nodes[node].reading_paused {
-                return;
-            }
-            let (link, side) = (attachment.link, attachment.side);
-            let piece = self.take_piece(link, side);
-            let ended = piece.is_none() && self.links[link].pipes[side].ended;
-            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else {
-                return;
-            };
-            match piece {
-                Some(bytes) => attachment.reader.push(&bytes),
-                None if !ended => return,
-                None => {}
-            }
-            if !self.deliver_frames(node, connection) {
-                return;
-            }
-            if ended {
-                return self.stream_ended(node, connection);
-            }
-        }
-    }
-
-    /// Gives whole frames to the Swarm. Whether the connection can be read on.
-    fn deliver_frames(&mut self, node: usize, connection: ConnectionId) -> bool {
-        loop {
-            let Some(attachment) = self.nodes[node].attachments.get_mut(connection) else {
-                return false;
-            };
-            match attachment.reader.poll_frames() {
-                Ok(ReadStep::Frames(batch)) => {
-                    let now = self.clock();
-                    self.nodes[node].swarm.handle_frames(now, connection, batch);
-                    // Closes and establishes come into force before the next bytes are looked at.
-                    self.drive(node);
-                }
-                Ok(ReadStep::NeedBytes) => return true,
-                Ok(ReadStep::Blocked) => {
-                    attachment.blocked = true;
-                    return false;
-                }
-                Err(error) => {
-                    let now = self.clock();
-                    self.nodes[node].swarm.handle_closed(now, connection, error.into());
-                    return false;
-                }
-            }
-        }
-    }
-
-    fn stream_ended(&mut self, node: usize, connection: ConnectionId) {
-        let Some(attachment) = self.nodes[node].attachments.get(connection) else {
-            return;
-        };
-        let link = attachment.link;
-        let side = attachment.side;
-        let reason = attachment.reader.finish().map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
-        let now = self.clock();
-        let by_violation = matches!(reason, CloseReason::Violation(_));
-        self.nodes[node].swarm.handle_closed(now, connection, reason);
-        if !by_violation {
-            self.nodes[node].attachments.remove(connection);
-            self.end_stream(link, side);
-        }
-    }
+/// Where the node with this index is reached.
+pub fn node_address(index: usize) -> Address {
+    Address::memory(index as u64)
 }
 
 impl<B: NetworkBehaviour> std::fmt::Debug for Simulation<B> {

@@ -1,27 +1,34 @@
-//! Streams of bytes between two ends, with latency and a window.
+//! Streams of bytes between two ends, with latency, bandwidth and a window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use spacetime_core::{ConnectionId, Time};
 
-/// How links behave.
+/// How links and the hosts at their ends behave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkConfig {
     latency: Duration,
     jitter: Duration,
     window_bytes: usize,
     max_piece_bytes: usize,
+    cut_percent: u8,
+    upload_bytes_per_second: Option<u64>,
+    download_bytes_per_second: Option<u64>,
 }
 
 impl Default for LinkConfig {
-    /// 20 ms one way, up to 5 ms more, 64 KiB under way, cut into pieces of up to 3000 bytes.
+    /// 20 ms one way, up to 5 ms more, 64 KiB under way, in pieces of up to 3000 bytes of which
+    /// every fourth is cut once more, and hosts without a limit of bandwidth.
     fn default() -> Self {
         Self {
             latency: Duration::from_millis(20),
             jitter: Duration::from_millis(5),
             window_bytes: 64 * 1024,
             max_piece_bytes: 3000,
+            cut_percent: 25,
+            upload_bytes_per_second: None,
+            download_bytes_per_second: None,
         }
     }
 }
@@ -48,10 +55,25 @@ impl LinkConfig {
         self
     }
 
-    /// The largest piece in which bytes arrive; the cuts are random.
+    /// The largest piece in which bytes arrive.
     #[must_use]
     pub const fn with_max_piece_bytes(mut self, max_piece_bytes: usize) -> Self {
         self.max_piece_bytes = max_piece_bytes;
+        self
+    }
+
+    /// How many pieces of a hundred are cut at a random place, and what is left of them again.
+    #[must_use]
+    pub const fn with_cut_percent(mut self, percent: u8) -> Self {
+        self.cut_percent = percent;
+        self
+    }
+
+    /// What each host can send and receive per second, over all its links.
+    #[must_use]
+    pub const fn with_bandwidth(mut self, upload_bytes: u64, download_bytes: u64) -> Self {
+        self.upload_bytes_per_second = Some(upload_bytes);
+        self.download_bytes_per_second = Some(download_bytes);
         self
     }
 
@@ -70,35 +92,87 @@ impl LinkConfig {
     pub(crate) const fn max_piece_bytes(&self) -> usize {
         self.max_piece_bytes
     }
+
+    pub(crate) const fn cut_percent(&self) -> u8 {
+        self.cut_percent
+    }
+
+    pub(crate) const fn upload_bytes_per_second(&self) -> Option<u64> {
+        self.upload_bytes_per_second
+    }
+
+    pub(crate) const fn download_bytes_per_second(&self) -> Option<u64> {
+        self.download_bytes_per_second
+    }
 }
 
 /// Who holds an end of a link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    /// A connection of a node.
+    /// A node, as this connection.
     Node(usize, ConnectionId),
     /// A puppet.
     Puppet(usize),
     /// Nobody any more: what arrives is lost.
     Gone,
+    /// Nobody any more, and whoever sends to it is told: the host has lost its memory.
+    Forgotten(usize),
+}
+
+/// Something on its way, in order.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Bytes(Vec<u8>),
+    End,
 }
 
 /// One direction of a link.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pipe {
-    /// Bytes that were sent and not read yet.
+    /// Bytes that were sent and whose reading the sender has not heard of.
     pub(crate) under_way: usize,
+    /// Bytes that were read, and when the sender hears of it.
+    pub(crate) heard: VecDeque<(Time, usize)>,
+    /// The sender has more and waits for room.
+    pub(crate) sender_waits: bool,
+    /// A [`Room`](crate::queue::Scheduled::Room) is scheduled.
+    pub(crate) room_scheduled: bool,
     /// When the last piece arrives; no later one arrives before it.
     pub(crate) last_arrival: Time,
+    /// Held up by a fault.
+    pub(crate) held: VecDeque<Piece>,
     /// Arrived, but the reader does not read at the moment.
     pub(crate) unread: VecDeque<Vec<u8>>,
     /// The end of the stream arrived, behind what is unread.
     pub(crate) ended: bool,
+    /// Nothing arrives any more.
+    pub(crate) is_torn: bool,
+    /// How many clogging faults hold it up.
+    pub(crate) clogs: u32,
+    /// How many faults turn bits over in it.
+    pub(crate) corruptions: u32,
+    /// The next piece is cut, and the stream ends with it.
+    pub(crate) is_truncated: bool,
+    /// The stream has ended that way: nothing more is sent.
+    pub(crate) is_over: bool,
 }
 
 impl Pipe {
-    const fn new() -> Self {
-        Self { under_way: 0, last_arrival: Time::ZERO, unread: VecDeque::new(), ended: false }
+    /// Bytes that may still be sent.
+    pub(crate) fn room(&mut self, now: Time, window_bytes: usize) -> usize {
+        while let Some((_, bytes)) = self.heard.front().filter(|(at, _)| *at <= now) {
+            self.under_way -= bytes;
+            self.heard.pop_front();
+        }
+        window_bytes.saturating_sub(self.under_way)
+    }
+
+    /// Nothing arrives any more, and nothing that arrived is read.
+    pub(crate) fn tear(&mut self) {
+        self.is_torn = true;
+        self.unread = VecDeque::new();
+        self.held = VecDeque::new();
+        self.heard = VecDeque::new();
     }
 }
 
@@ -106,12 +180,21 @@ impl Pipe {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) ends: [End; 2],
+    /// The hosts at the ends.
+    pub(crate) hosts: [usize; 2],
     /// `pipes[i]` leads to `ends[i]`.
     pub(crate) pipes: [Pipe; 2],
+    /// A fault swallows everything that is sent, and nobody is told.
+    pub(crate) is_half_open: bool,
 }
 
 impl Link {
-    pub(crate) const fn new(dialer: End, listener: End) -> Self {
-        Self { ends: [dialer, listener], pipes: [Pipe::new(), Pipe::new()] }
+    pub(crate) fn new(ends: [End; 2], hosts: [usize; 2]) -> Self {
+        Self { ends, hosts, pipes: [Pipe::default(), Pipe::default()], is_half_open: false }
+    }
+
+    /// Whether both ends are held by somebody.
+    pub(crate) fn is_open(&self) -> bool {
+        self.ends.iter().all(|end| matches!(end, End::Node(..) | End::Puppet(_)))
     }
 }

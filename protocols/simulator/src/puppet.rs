@@ -1,16 +1,17 @@
-//! Ends of connections that a test holds in its hands.
+//! Ends of connections that a test, or an actor, holds in its hands.
 
 use spacetime_core::wire::{
     Announcement, Extension, Frame, Handshake, Message, MessageType, PROTOCOL_VERSION,
 };
 use spacetime_core::{Address, Hash, NetworkBehaviour};
 
-use super::link::{End, Link};
-use super::{Place, Scheduled, Simulation, UNIX_START};
+use super::clock::UNIX_START;
+use super::link::{End, Link, Piece};
+use super::{Place, Simulation};
 
 /// A puppet: an end of one connection that sends what the test says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PuppetId(usize);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PuppetId(pub(crate) usize);
 
 #[derive(Debug, Default)]
 pub(crate) struct Puppet {
@@ -18,24 +19,33 @@ pub(crate) struct Puppet {
     pub(crate) link: Option<(usize, usize)>,
     pub(crate) received: Vec<u8>,
     pub(crate) ended: bool,
+    /// Whose hands it is in, if not the test's.
+    pub(crate) actor: Option<usize>,
 }
 
 impl<B: NetworkBehaviour> Simulation<B> {
     /// A puppet that connects to a node, from an address of its own. None if the node refuses.
     pub fn puppet_dial(&mut self, node: usize) -> Option<PuppetId> {
-        let puppet = self.puppets.len();
-        self.puppets.push(Puppet::default());
-        let now = self.clock();
-        let accepted = self.nodes[node].swarm.handle_accept(now, puppet_address(puppet));
+        let puppet = self.new_puppet(None);
+        let now = self.clock(node);
+        let swarm = &mut self.nodes[node].running.as_mut()?.swarm;
+        let accepted = swarm.handle_accept(now, puppet_address(puppet));
         if let Ok(connection) = accepted {
             let link = self.links.len();
-            self.links.push(Link::new(End::Puppet(puppet), End::Node(node, connection)));
+            self.links.push(Link::new([End::Puppet(puppet), End::Gone], [usize::MAX, node]));
             self.puppets[puppet].link = Some((link, 0));
             self.attach(node, connection, link, 1);
-            self.nodes[node].swarm.handle_opened(now, connection, None);
+            if let Some(running) = &mut self.nodes[node].running {
+                running.swarm.handle_opened(now, connection, None);
+            }
         }
         self.drive(node);
         accepted.is_ok().then_some(PuppetId(puppet))
+    }
+
+    pub(crate) fn new_puppet(&mut self, actor: Option<usize>) -> usize {
+        self.puppets.push(Puppet { actor, ..Puppet::default() });
+        self.puppets.len() - 1
     }
 
     /// A puppet that waits for a node to dial the address that is returned.
@@ -46,24 +56,25 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// A puppet that waits for a node to dial this address.
     pub fn puppet_listen_at(&mut self, address: &Address) -> PuppetId {
-        let puppet = self.puppets.len();
-        self.puppets.push(Puppet::default());
+        let puppet = self.new_puppet(None);
         self.places.insert(address.clone(), Place::Puppet(puppet));
         PuppetId(puppet)
     }
 
-    /// Sends bytes. They arrive in pieces, as those of nodes do.
+    /// Sends bytes. They arrive in pieces, as those of nodes do. Nothing happens if the connection
+    /// is not there, or not any more.
     pub fn puppet_send(&mut self, puppet: PuppetId, bytes: &[u8]) {
-        let (link, side) = self.puppets[puppet.0].link.expect("the puppet is connected");
+        let Some((link, side)) = self.puppets[puppet.0].link else { return };
         let mut rest = bytes;
         while !rest.is_empty() {
-            let max = self.config.max_piece_bytes().min(rest.len()) as u64;
-            let len = 1 + self.rng.below(max) as usize;
+            let mut len = self.config.max_piece_bytes().min(rest.len());
+            if self.rng.chance(self.config.cut_percent().into(), 100) {
+                len = 1 + self.rng.below(len as u64) as usize;
+            }
             let (now, later) = rest.split_at(len);
-            let at = self.arrival().max(self.links[link].pipes[1 - side].last_arrival);
-            self.links[link].pipes[1 - side].last_arrival = at;
+            self.audit.bytes(now);
             self.links[link].pipes[1 - side].under_way += len;
-            self.schedule(at, Scheduled::Bytes { link, side: 1 - side, bytes: now.to_vec() });
+            self.send(link, 1 - side, Piece::Bytes(now.to_vec()));
             rest = later;
         }
     }
@@ -94,17 +105,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// Takes out the frames that arrived at a puppet: types and payloads.
     pub fn puppet_frames(&mut self, puppet: PuppetId) -> Vec<(MessageType, Vec<u8>)> {
-        let received = &mut self.puppets[puppet.0].received;
-        let mut frames = Vec::new();
-        while let Some((length, rest)) = received.split_first_chunk() {
-            let end = 4 + u32::from_le_bytes(*length) as usize;
-            if end > received.len() {
-                break;
-            }
-            frames.push((MessageType::from_byte(rest[0]), received[5..end].to_vec()));
-            received.drain(..end);
-        }
-        frames
+        cut_frames(&mut self.puppets[puppet.0].received)
     }
 
     /// Takes out everything that arrived at a puppet.
@@ -126,7 +127,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
 }
 
 /// Puppets live beyond all nodes.
-fn puppet_address(puppet: usize) -> Address {
+pub(crate) fn puppet_address(puppet: usize) -> Address {
     Address::memory((1 << 32) + puppet as u64)
 }
 
@@ -141,4 +142,18 @@ pub fn handshake_frame(name: &str, announcement: Option<&Announcement>) -> Vec<u
         extension: entries.as_deref().map(|bytes| Extension::new(bytes).expect("what was written is read")),
     };
     Frame::encode(&handshake).expect("the name is a name").bytes().to_vec()
+}
+
+/// Takes whole frames out of a stream: types and payloads.
+pub(crate) fn cut_frames(stream: &mut Vec<u8>) -> Vec<(MessageType, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let mut cut = 0;
+    while let Some((length, rest)) = stream[cut..].split_first_chunk() {
+        let end = u32::from_le_bytes(*length) as usize;
+        let Some((message_type, payload)) = rest.get(..end).and_then(<[u8]>::split_first) else { break };
+        frames.push((MessageType::from_byte(*message_type), payload.to_vec()));
+        cut += 4 + end;
+    }
+    stream.drain(..cut);
+    frames
 }

@@ -174,6 +174,10 @@ impl FrameReader {
             let room = missing.min(large.bytes.capacity() - large.bytes.len());
             return (&mut large.bytes as &mut dyn BufMut).limit(room);
         }
+        if self.buffer.is_empty() {
+            // If all frames are gone, from the start again: that memory is in the caches.
+            let _has_room = self.buffer.try_reclaim(self.chunk_bytes);
+        }
         let mut room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && !self.buffer.is_empty() {
             // The last read filled the buffer: more is waiting than it can take at once.

@@ -72,7 +72,7 @@ fn large_blocks_over_a_slow_line_are_nobodys_fault() {
     // 40 KB/s; a window of 16 such blocks would take minutes.
     let slow = LinkConfig::default().with_window_bytes(2000).with_max_piece_bytes(2000);
     let (honest, empty) = (Chain::generate_large(1, 4, 500_000), Chain::generate(1, 0));
-    let mut simulation = Simulation::new(4).with_links(slow);
+    let mut simulation = Simulation::new(4).link(slow);
     add_node(&mut simulation, &honest, Config::default());
     let node = add_node(&mut simulation, &empty, Config::default());
     simulation.dial(node, 0).unwrap();
@@ -88,7 +88,7 @@ fn a_peer_that_is_slow_while_it_sends_is_not_charged() {
     // than an answer may.
     let slow = LinkConfig::default().with_window_bytes(1250).with_max_piece_bytes(1250);
     let (honest, empty) = (Chain::generate_large(1, 2, 500_000), Chain::generate(1, 0));
-    let mut simulation = Simulation::new(16).with_links(slow);
+    let mut simulation = Simulation::new(16).link(slow);
     add_node(&mut simulation, &honest, Config::default());
     let node = add_node(&mut simulation, &empty, Config::default());
     simulation.dial(node, 0).unwrap();

@@ -1,0 +1,221 @@
+//! Making things go wrong.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use spacetime_core::{NetworkBehaviour, Rng, Time};
+
+use super::{Fault, FaultKind, Partition, Shape};
+use crate::Simulation;
+use crate::disk::count;
+use crate::queue::Scheduled;
+
+/// How long after the beginning nodes that are down for no time are started again.
+const SHORTEST_OUTAGE: Duration = Duration::from_millis(1);
+
+/// The faults of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Injector {
+    faults: Vec<Fault>,
+    /// What the ones that have begun and not ended befell.
+    active: BTreeMap<usize, usize>,
+    partitions: BTreeMap<usize, Cut>,
+    fired: BTreeMap<&'static str, u64>,
+    has_stopped: bool,
+}
+
+/// A partition: the nodes of one side, and whether the other side is heard there.
+#[derive(Debug)]
+struct Cut {
+    is_inside: Vec<bool>,
+    one_way: bool,
+}
+
+impl Injector {
+    /// Whether a partition lies between two hosts, in this direction.
+    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.partitions.values().any(|cut| {
+            let is_inside = |host: usize| cut.is_inside.get(host).is_some_and(|inside| *inside);
+            is_inside(from) != is_inside(to) && (!cut.one_way || is_inside(from))
+        })
+    }
+
+    /// Counts something that went wrong.
+    pub(crate) fn fired(&mut self, name: &'static str) {
+        *self.fired.entry(name).or_default() += 1;
+    }
+}
+
+impl<B: NetworkBehaviour> Simulation<B> {
+    /// Lets these things go wrong, at their times.
+    #[must_use]
+    pub fn faults(mut self, faults: Vec<Fault>) -> Self {
+        for (index, fault) in (self.injector.faults.len()..).zip(&faults) {
+            let at = Time::from_epoch(Duration::from_millis(fault.at_ms));
+            self.queue.push(at.max(self.now), Scheduled::Fault(index));
+        }
+        self.injector.faults.extend(faults);
+        self
+    }
+
+    /// How often which kind of fault had an effect.
+    pub fn faults_fired(&self) -> &BTreeMap<&'static str, u64> {
+        &self.injector.fired
+    }
+
+    /// Ends all faults: the network is whole, all nodes run, and nothing goes wrong any more.
+    pub fn stop_faults(&mut self) {
+        self.injector.has_stopped = true;
+        let active: Vec<_> = self.injector.active.keys().copied().collect();
+        active.into_iter().for_each(|index| self.end_fault(index));
+    }
+
+    pub(crate) fn begin_fault(&mut self, index: usize) {
+        if self.injector.has_stopped {
+            return;
+        }
+        let Fault { duration_ms, ref what, .. } = self.injector.faults[index];
+        let what = what.clone();
+        let Some(target) = self.target_of(&what) else { return };
+        if !self.begin(index, &what, target) {
+            return;
+        }
+        // Damage counts when it is done, not when it may be.
+        if !matches!(what, FaultKind::Corruption(_) | FaultKind::Truncation(_)) {
+            self.injector.fired(what.name());
+        }
+        self.trace(|| format!("fault: {what:?} befalls {target}"));
+        self.injector.active.insert(index, target);
+        let duration = Duration::from_millis(duration_ms).max(SHORTEST_OUTAGE);
+        self.queue.push(self.now + duration, Scheduled::FaultEnds(index));
+    }
+
+    /// The node or link that a fault befalls, if there is one.
+    fn target_of(&self, what: &FaultKind) -> Option<usize> {
+        let open_link = |number: u64| {
+            let open: Vec<_> = self
+                .links
+                .iter()
+                .enumerate()
+                .filter(|(_, link)| link.is_open())
+                .map(|(index, _)| index)
+                .collect();
+            nth(&open, number)
+        };
+        let node = |number: u64| {
+            let nodes: Vec<_> = (0..self.nodes.len()).filter(|node| !self.spared.contains(node)).collect();
+            nth(&nodes, number)
+        };
+        match *what {
+            FaultKind::ConnectionLoss(link)
+            | FaultKind::HalfOpen(link)
+            | FaultKind::Corruption(link)
+            | FaultKind::Truncation(link)
+            | FaultKind::Clog(link) => open_link(link),
+            FaultKind::Partition(Partition { number, .. }) => Some(number as usize % self.nodes.len().max(1)),
+            FaultKind::ClockJump { node: number, .. } | FaultKind::ClockDrift { node: number, .. } => {
+                node(number)
+            }
+            FaultKind::RefusedDials(number)
+            | FaultKind::SlowReader(number)
+            | FaultKind::Crash(number)
+            | FaultKind::TornWrite(number)
+            | FaultKind::Kill(number)
+            | FaultKind::Pause(number)
+            | FaultKind::SlowDisk(number)
+            | FaultKind::FailingDisk(number)
+            | FaultKind::FullDisk(number) => node(number),
+        }
+    }
+
+    /// Whether there was anything to go wrong.
+    fn begin(&mut self, index: usize, what: &FaultKind, target: usize) -> bool {
+        match what {
+            FaultKind::ConnectionLoss(_) => self.tear(target),
+            FaultKind::HalfOpen(_) => self.links[target].is_half_open = true,
+            FaultKind::Corruption(_) => {
+                self.links[target].pipes.iter_mut().for_each(|it| it.corruptions += 1)
+            }
+            FaultKind::Truncation(number) => self.links[target].pipes[side(*number)].is_truncated = true,
+            FaultKind::Clog(number) => self.links[target].pipes[side(*number)].clogs += 1,
+            FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, true),
+            FaultKind::SlowReader(_) => {
+                count(&mut self.nodes[target].slow_readings, true);
+                self.queue.push(self.now, Scheduled::SlowRead(target));
+            }
+            FaultKind::Partition(Partition { shape, number, one_way }) => {
+                let is_inside = self.side_of(*shape, target, *number);
+                self.injector.partitions.insert(index, Cut { is_inside, one_way: *one_way });
+            }
+            FaultKind::Crash(_) => return self.lose_power(target, false).is_some(),
+            FaultKind::TornWrite(_) => return self.lose_power(target, true).is_some(),
+            FaultKind::Kill(_) => return self.kill(target),
+            FaultKind::Pause(_) => count(&mut self.nodes[target].pauses, true),
+            FaultKind::ClockJump { seconds, .. } => self.nodes[target].clock.jump(self.now, *seconds),
+            FaultKind::ClockDrift { parts_per_million, .. } => {
+                self.nodes[target].clock.set_drift(self.now, *parts_per_million);
+            }
+            FaultKind::SlowDisk(_) => self.nodes[target].disk.set_slow(true),
+            FaultKind::FailingDisk(_) => self.nodes[target].disk.set_failing(true),
+            FaultKind::FullDisk(_) => self.nodes[target].disk.set_full(true),
+        }
+        true
+    }
+
+    fn side_of(&self, shape: Shape, target: usize, number: u64) -> Vec<bool> {
+        let nodes = self.nodes.len();
+        let mut rng = Rng::from_number(number);
+        (0..nodes)
+            .map(|node| match shape {
+                Shape::Isolated => node == target,
+                Shape::Halves => node < nodes / 2,
+                Shape::Random => rng.chance(1, 2),
+            })
+            .collect()
+    }
+
+    pub(crate) fn end_fault(&mut self, index: usize) {
+        let Some(target) = self.injector.active.remove(&index) else { return };
+        let what = self.injector.faults[index].what.clone();
+        self.trace(|| format!("fault over: {what:?} of {target}"));
+        match what {
+            // A connection that leads nowhere stays like that until somebody gives it up.
+            FaultKind::ConnectionLoss(_) | FaultKind::HalfOpen(_) | FaultKind::ClockJump { .. } => {}
+            FaultKind::Corruption(_) => {
+                self.links[target].pipes.iter_mut().for_each(|it| it.corruptions -= 1)
+            }
+            FaultKind::Truncation(number) => self.links[target].pipes[side(number)].is_truncated = false,
+            FaultKind::Clog(number) => {
+                self.links[target].pipes[side(number)].clogs -= 1;
+                self.release();
+            }
+            FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, false),
+            FaultKind::SlowReader(_) => {
+                count(&mut self.nodes[target].slow_readings, false);
+                self.read_all(target);
+            }
+            FaultKind::Partition(_) => {
+                self.injector.partitions.remove(&index);
+                self.release();
+            }
+            FaultKind::Crash(_) | FaultKind::TornWrite(_) | FaultKind::Kill(_) => self.start(target),
+            FaultKind::Pause(_) => {
+                count(&mut self.nodes[target].pauses, false);
+                self.resume(target);
+            }
+            FaultKind::ClockDrift { .. } => self.nodes[target].clock.set_drift(self.now, 0),
+            FaultKind::SlowDisk(_) => self.nodes[target].disk.set_slow(false),
+            FaultKind::FailingDisk(_) => self.nodes[target].disk.set_failing(false),
+            FaultKind::FullDisk(_) => self.nodes[target].disk.set_full(false),
+        }
+    }
+}
+
+fn nth(items: &[usize], number: u64) -> Option<usize> {
+    items.get(number.checked_rem(items.len() as u64)? as usize).copied()
+}
+
+/// Which direction of a link a fault befalls.
+const fn side(number: u64) -> usize {
+    (number >> 1) as usize & 1
+}
