@@ -13,7 +13,8 @@ use spacetime_node::{Config as NodeConfig, Node, NodeEvent, Status};
 use tokio::task::AbortHandle;
 
 use super::AppError;
-use super::chain_worker::{self, AcceptAll, ChainWorker};
+use super::chain_keeper::{self, AcceptAll};
+use super::chain_worker::ChainWorker;
 use super::control::ControlSocket;
 use super::folder::DataFolder;
 use super::identity::Identity;
@@ -93,7 +94,7 @@ impl FullNode {
             .map_err(|error| AppError::Failed(error.to_string()))?;
         let rules = development_rules()?;
         let store = Arc::new(open_store(&folder, &rules)?);
-        let tip = chain_worker::tip(&*store, &rules)?;
+        let tip = chain_keeper::tip(&*store, &rules)?;
 
         let chain_id = block_hash(rules.genesis()).unwrap_or_default();
         let config = NodeConfig::new(chain_id)

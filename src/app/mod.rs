@@ -4,6 +4,7 @@
 //! Needs the feature `node`. [`FullNode`] is what the `start` command runs, for programs that
 //! embed a whole node; everything below it is usable alone.
 
+mod chain_keeper;
 mod chain_worker;
 pub mod commands;
 mod config;
@@ -13,8 +14,10 @@ mod folder;
 mod full_node;
 mod identity;
 mod progress;
+pub mod sim;
 
-pub use chain_worker::{AcceptAll, ChainWorker, Verifier};
+pub use chain_keeper::{AcceptAll, ChainKeeper, Verifier};
+pub use chain_worker::ChainWorker;
 pub use config::FileConfig;
 pub use control::{ControlSocket, query_status};
 pub use error::AppError;

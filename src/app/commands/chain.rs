@@ -8,7 +8,7 @@ use spacetime_core::wire::MAX_PAYLOAD;
 
 use super::say;
 use crate::app::full_node::{development_rules, open_store};
-use crate::app::{AppError, DataFolder, chain_worker, default_data_folder};
+use crate::app::{AppError, DataFolder, chain_keeper, default_data_folder};
 use crate::store::{ChainStore, CheckedBlock, RedbStore};
 
 /// Blocks that are stored in one transaction.
@@ -114,7 +114,7 @@ pub(super) fn generate_in(
         }
     }
     append(&store, &rules, &batch)?;
-    Ok(chain_worker::tip(&store, &rules)?)
+    Ok(chain_keeper::tip(&store, &rules)?)
 }
 
 fn append(store: &RedbStore, rules: &impl ChainRules, blocks: &[Vec<u8>]) -> Result<(), AppError> {
@@ -131,7 +131,7 @@ fn info(arguments: InfoArguments) -> Result<(), AppError> {
     let folder = arguments.folder.open()?;
     let rules = development_rules()?;
     let store = open_store(&folder, &rules)?;
-    let tip = chain_worker::tip(&store, &rules)?;
+    let tip = chain_keeper::tip(&store, &rules)?;
     let genesis = rules.check_block(rules.genesis()).map(|info| info.hash).unwrap_or_default();
     if arguments.json {
         say(serde_json::json!({

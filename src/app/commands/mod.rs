@@ -4,6 +4,7 @@ mod chain;
 mod decode;
 mod devnet;
 mod logging;
+mod sim;
 mod start;
 mod status;
 
@@ -38,6 +39,9 @@ enum Command {
     Decode(decode::Arguments),
     /// Run a whole network in this process: one node has a chain, the others find and sync it
     Devnet(devnet::Arguments),
+    /// Run networks under virtual time, repeatable from a seed
+    #[command(subcommand)]
+    Sim(sim::Command),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -49,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Chain(command) => chain::run(command),
         Command::Decode(arguments) => decode::run(arguments),
         Command::Devnet(arguments) => devnet::run(arguments),
+        Command::Sim(command) => sim::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,24 @@
+//! Whole networks under virtual time: what `spacetime sim` runs.
+//!
+//! A [`Scenario`] is a file: how many production nodes there are, what they have to tell each other,
+//! what goes wrong. [`run_seed`] runs one seed of it and says what came of it; everything else
+//! here is built on that: many seeds at a time, cutting a failing run down, comparing reports.
+
+mod bench;
+mod disk_store;
+mod flood;
+mod propagation;
+mod report;
+mod runner;
+mod scenario;
+mod shrink;
+mod world;
+
+pub use bench::{Measurement, Workload};
+pub use disk_store::DiskStore;
+pub use flood::{Flood, FloodEvent, Item};
+pub use report::{Summary, compare};
+pub use runner::{Outcome, run_seed, run_seeds};
+pub use scenario::{Links, Scenario, Traffic};
+pub use shrink::shrink;
+pub use world::{SimulatedNode, SimulatedNodeCommand, SimulatedNodeEvent};

@@ -1,0 +1,174 @@
+//! Scenarios: what a network is like, what happens in it, and what goes wrong.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use spacetime_core::Rng;
+use spacetime_simulator::{Fault, LinkConfig, Misdeed, Plan};
+
+use crate::app::AppError;
+
+/// A scenario, as it stands in a file. Everything but the name has a default.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// Its name, in reports.
+    pub name: String,
+    /// Honest nodes. The first one makes the blocks; no fault of its own befalls it.
+    pub nodes: usize,
+    /// Connections of each node, on average.
+    pub degree: usize,
+    /// How long faults and traffic last.
+    pub seconds: u64,
+    /// How long the network has afterwards until all is well again.
+    pub converge_seconds: u64,
+    /// The seeds that are run if nobody says which.
+    pub seeds: u64,
+    /// The lines between the nodes.
+    pub links: Links,
+    /// What the nodes have to tell each other.
+    pub traffic: Traffic,
+    /// Peers that mean ill, by the names of [`Misdeed`]: how many of each.
+    pub byzantine: BTreeMap<String, usize>,
+    /// How likely each kind of fault is.
+    pub chances: Plan,
+    /// The faults themselves, instead of chances: what is left of a run that was cut down.
+    pub faults: Vec<Fault>,
+}
+
+/// The lines between the nodes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Links {
+    /// One way.
+    pub latency_ms: u64,
+    /// How much longer something may take.
+    pub jitter_ms: u64,
+    /// Of each host, in each direction; without a limit if it is 0.
+    pub bytes_per_second: u64,
+    /// Bytes under way in each direction of a connection.
+    pub window_bytes: usize,
+}
+
+/// What the nodes have to tell each other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// How often a node has an item that everybody passes on; never if it is 0.
+    pub item_every_ms: u64,
+    /// How large an item is.
+    pub item_bytes: usize,
+    /// How often the first node makes a block; never if it is 0.
+    pub block_every_ms: u64,
+    /// How large a block is.
+    pub block_bytes: usize,
+    /// Blocks that the first node has from the beginning.
+    pub blocks_before: usize,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            name: "unnamed".into(),
+            nodes: 10,
+            degree: 4,
+            seconds: 60,
+            converge_seconds: 120,
+            seeds: 30,
+            links: Links::default(),
+            traffic: Traffic::default(),
+            byzantine: BTreeMap::new(),
+            chances: Plan::default(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self { latency_ms: 40, jitter_ms: 20, bytes_per_second: 0, window_bytes: 64 * 1024 }
+    }
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            item_every_ms: 1000,
+            item_bytes: 200,
+            block_every_ms: 10_000,
+            block_bytes: 1000,
+            blocks_before: 20,
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario, by the path of its file or by its name in `tests/scenarios`.
+    pub fn load(name: &str) -> Result<Self, AppError> {
+        let named = Path::new("tests/scenarios").join(format!("{name}.toml"));
+        let path = if Path::new(name).exists() { Path::new(name).to_owned() } else { named };
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            AppError::Config(format!("cannot read the scenario {}: {error}", path.display()))
+        })?;
+        Self::parse(&text).map_err(|why| AppError::Config(format!("{}: {why}", path.display())))
+    }
+
+    /// Reads the text of a scenario; else why it is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if !(2..=10_000).contains(&self.nodes) {
+            return Err("nodes must be between 2 and 10000".into());
+        }
+        if !(1..=1000).contains(&self.degree) {
+            return Err("degree must be between 1 and 1000".into());
+        }
+        if !(1..=86_400).contains(&self.seconds) || self.converge_seconds > 86_400 {
+            return Err("seconds and converge_seconds must be between 1 and 86400".into());
+        }
+        if let Some(kind) = self.chances.unknown_kind() {
+            return Err(format!("there is no fault {kind:?}"));
+        }
+        match self.byzantine.keys().find(|name| misdeed(name).is_none()) {
+            Some(name) => Err(format!("there is no misdeed {name:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The peers that mean ill.
+    pub(super) fn misdeeds(&self) -> Vec<Misdeed> {
+        let counted = self.byzantine.iter().filter_map(|(name, count)| Some((misdeed(name)?, *count)));
+        counted.flat_map(|(misdeed, count)| std::iter::repeat_n(misdeed, count)).collect()
+    }
+
+    /// The faults of a run.
+    pub fn faults_of(&self, seed: u64) -> Vec<Fault> {
+        if self.faults.is_empty() {
+            self.chances.draw(&Rng::from_number(seed).fork("faults"), Duration::from_secs(self.seconds))
+        } else {
+            self.faults.clone()
+        }
+    }
+
+    pub(super) fn link_config(&self) -> LinkConfig {
+        let Links { latency_ms, jitter_ms, bytes_per_second, window_bytes } = self.links;
+        let config = LinkConfig::default()
+            .with_latency(Duration::from_millis(latency_ms))
+            .with_jitter(Duration::from_millis(jitter_ms))
+            .with_window_bytes(window_bytes.max(1));
+        if bytes_per_second == 0 { config } else { config.with_bandwidth(bytes_per_second, bytes_per_second) }
+    }
+}
+
+fn misdeed(name: &str) -> Option<Misdeed> {
+    Misdeed::ALL.into_iter().find(|misdeed| misdeed.name() == name)
+}

@@ -1,0 +1,219 @@
+//! The production node in a simulated network, with a chain on a simulated disk.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use spacetime_core::chain::{ChainRules, DevelopmentChain, SpacetimeRules, block_hash, development_genesis};
+use spacetime_core::{Address, Event, Hash, Limits, NetworkBehaviour, Swarm};
+use spacetime_node::{Config, Node, NodeCommand, NodeEvent};
+use spacetime_simulator::{
+    Application, Boot, Byzantine, Effects, Judge, Simulation, Topology, Witness, node_address,
+};
+
+use super::disk_store::DiskStore;
+use super::flood::{Flood, FloodEvent};
+use super::propagation::Propagation;
+use super::scenario::Scenario;
+use crate::app::chain_keeper::{AcceptAll, ChainKeeper};
+use crate::store::{ChainStore, CheckedBlock};
+
+/// The largest frame that nodes of these networks send, apart from blocks: a list of headers.
+const LARGEST_FRAME_BYTES: usize = 1 << 20;
+
+/// A full node, and traffic like gossip.
+#[derive(NetworkBehaviour, Debug)]
+pub struct SimulatedNode {
+    /// The production tree.
+    pub node: Node<SpacetimeRules>,
+    /// Items that everybody passes on.
+    pub flood: Flood,
+}
+
+/// What a simulation knows beside what its nodes know.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// For each node the height up to which it has said that its chain is stored.
+    stored: Vec<u64>,
+    /// What a node had lost when it was started again.
+    lost: Option<String>,
+    pub(super) propagation: Propagation,
+}
+
+/// A network of a scenario.
+pub(super) struct World {
+    pub(super) simulation: Simulation<SimulatedNode>,
+    pub(super) ledger: Rc<RefCell<Ledger>>,
+    rules: SpacetimeRules,
+    /// The chain of the first node, and the blocks that it will make.
+    chain: Arc<DiskStore>,
+    blocks: DevelopmentChain,
+}
+
+impl World {
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let genesis = development_genesis();
+        let rules = SpacetimeRules::new(&genesis).expect("the genesis block is valid");
+        let chain_id = block_hash(&genesis).expect("the genesis block has a hash");
+        let ledger = Rc::new(RefCell::new(Ledger { stored: vec![0; scenario.nodes], ..Ledger::default() }));
+        let mut simulation = Simulation::new(seed).link(scenario.link_config());
+        let rng = simulation.rng("scenario");
+        let addresses = addresses_of(scenario, &mut rng.fork("topology"));
+        let misdeeds = scenario.misdeeds();
+        let limits = Limits::default();
+
+        let chain_of_first = Rc::new(RefCell::new(None));
+        let start = {
+            let (ledger, rules, genesis) = (Rc::clone(&ledger), rules.clone(), genesis.clone());
+            let chain_of_first = Rc::clone(&chain_of_first);
+            move |boot: &Boot| {
+                let chain = Arc::new(
+                    DiskStore::open(boot.disk.clone(), &genesis, &rules).expect("a log can always be opened"),
+                );
+                if boot.index == 0 {
+                    *chain_of_first.borrow_mut() = Some(Arc::clone(&chain));
+                }
+                let config = Config::new(chain_id).with_addresses(addresses[boot.index].iter().cloned());
+                start_node(boot, chain, &rules, config, &ledger)
+            }
+        };
+        simulation = simulation.applications(scenario.nodes, &limits, start).spare([0]);
+        simulation = simulation
+            .keep_events(false)
+            .recording()
+            .largest_frame_bytes(LARGEST_FRAME_BYTES.max(scenario.traffic.block_bytes + 1024))
+            .judge(LedgerJudge(Rc::clone(&ledger)))
+            .faults(scenario.faults_of(seed));
+        let mut rng = rng.fork("victims");
+        for misdeed in misdeeds {
+            let victims = (0..3).map(|_| node_address(rng.below(scenario.nodes as u64) as usize)).collect();
+            simulation.add_actor(Byzantine::new(misdeed, chain_id, victims));
+        }
+        let chain = chain_of_first.borrow_mut().take().expect("the first node has been started");
+        let blocks = DevelopmentChain::new(seed, scenario.traffic.block_bytes);
+        let mut world = Self { simulation, ledger, rules, chain, blocks };
+        (0..scenario.traffic.blocks_before).for_each(|_| world.make_block());
+        world
+    }
+
+    /// The first node makes a block.
+    pub(super) fn make_block(&mut self) {
+        let Some(bytes) = self.blocks.next() else { return };
+        let info = self.rules.check_block(&bytes).expect("the blocks of a development chain are valid");
+        let header = self.rules.header_of(&bytes).expect("a valid block has a header");
+        let stored = self.chain.append(&[CheckedBlock { info, header, bytes: &bytes }]);
+        stored.expect("no fault befalls the disk of the first node");
+        let command = NodeCommand::Sync(spacetime_sync::Command::Applied { tip: info });
+        self.simulation.command(0, SimulatedNodeCommand::Node(command));
+    }
+
+    /// A node has something to tell everybody.
+    pub(super) fn publish(&mut self, node: usize, payload_bytes: usize) {
+        if self.simulation.is_running(node) {
+            self.simulation.command(node, SimulatedNodeCommand::Flood(payload_bytes));
+        }
+    }
+
+    /// Whether all nodes are up, connected, and have the chain of the first one.
+    pub(super) fn is_well(simulation: &Simulation<SimulatedNode>) -> Result<(), String> {
+        let (height, tip) = tip_of(simulation, 0);
+        for node in 0..simulation.len() {
+            if !simulation.is_running(node) {
+                return Err(format!("node {node} does not run"));
+            }
+            if simulation.swarm(node).peers().next().is_none() {
+                return Err(format!("node {node} has no peers"));
+            }
+            let (its_height, its_tip) = tip_of(simulation, node);
+            if its_tip != tip {
+                return Err(format!("node {node} is at height {its_height} and not {height}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tip_of(simulation: &Simulation<SimulatedNode>, node: usize) -> (u64, Hash) {
+    let progress = simulation.swarm(node).behaviour().node.sync.progress();
+    (progress.height, progress.tip)
+}
+
+/// Whom each node keeps connected: those that it dials, and one that dials it, so that no node
+/// depends on one other to come back.
+fn addresses_of(scenario: &Scenario, rng: &mut spacetime_core::Rng) -> Vec<Vec<Address>> {
+    let mut addresses = vec![Vec::new(); scenario.nodes];
+    for (one, other) in (Topology::Random { degree: scenario.degree }).dials(scenario.nodes, rng) {
+        addresses[one].push(node_address(other));
+        if addresses[other].is_empty() {
+            addresses[other].push(node_address(one));
+        }
+    }
+    addresses
+}
+
+fn start_node(
+    boot: &Boot,
+    chain: Arc<DiskStore>,
+    rules: &SpacetimeRules,
+    config: Config,
+    ledger: &Rc<RefCell<Ledger>>,
+) -> (SimulatedNode, ChainApplication) {
+    let keeper = ChainKeeper::new(chain, rules.clone(), AcceptAll);
+    let tip = keeper.tip().expect("a chain has at least its genesis block");
+    let mut known = ledger.borrow_mut();
+    if tip.height < known.stored[boot.index] {
+        let stored = known.stored[boot.index];
+        known.lost = Some(format!("node {} had stored {stored} blocks and has {}", boot.index, tip.height));
+    }
+    known.stored[boot.index] = tip.height;
+    known.propagation.forget(boot.index);
+    let node = Node::new(config, rules.clone(), tip, &boot.rng).expect("the configuration is valid");
+    (SimulatedNode { node, flood: Flood::new(&boot.rng) }, ChainApplication { keeper })
+}
+
+/// Keeps a node's chain.
+struct ChainApplication {
+    keeper: ChainKeeper<SpacetimeRules, AcceptAll>,
+}
+
+impl Application<SimulatedNode> for ChainApplication {
+    fn on_event(&mut self, event: &Event<SimulatedNodeEvent>, effects: &mut Effects<SimulatedNodeCommand>) {
+        if let Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Sync(event))) = event {
+            match self.keeper.carry_out(event) {
+                Ok(commands) => commands
+                    .into_iter()
+                    .for_each(|it| effects.command(SimulatedNodeCommand::Node(NodeCommand::Sync(it)))),
+                // As the real node does, which is then started again.
+                Err(error) => effects.exit(error.to_string()),
+            }
+        }
+    }
+}
+
+/// Watches what nodes store and pass on.
+struct LedgerJudge(Rc<RefCell<Ledger>>);
+
+impl Judge<SimulatedNode> for LedgerJudge {
+    fn name(&self) -> &'static str {
+        "ledger"
+    }
+
+    fn on_event(
+        &mut self,
+        now: spacetime_core::Time,
+        node: usize,
+        swarm: &Swarm<Witness<SimulatedNode>>,
+        event: &Event<SimulatedNodeEvent>,
+    ) -> Result<(), String> {
+        let mut ledger = self.0.borrow_mut();
+        let height = swarm.behaviour().node.sync.progress().height;
+        if height < ledger.stored[node] {
+            return Err(format!("the chain went back from {} to {height}", ledger.stored[node]));
+        }
+        ledger.stored[node] = height;
+        if let Event::Behaviour(SimulatedNodeEvent::Flood(FloodEvent::New(id))) = event {
+            ledger.propagation.arrived(*id, node, now)?;
+        }
+        ledger.lost.take().map_or(Ok(()), Err)
+    }
+}

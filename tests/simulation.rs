@@ -1,0 +1,170 @@
+//! The production node in simulated networks in which everything goes wrong that can, and the
+//! command that runs them.
+//!
+//! Seeds per scenario: 30, or as many as `SPACETIME_SEEDS` says.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use spacetime_network::app::sim::{Outcome, Scenario, Summary, run_seed, run_seeds, shrink};
+use spacetime_simulator::{FaultKind, Misdeed};
+
+fn load(name: &str) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/scenarios/{name}.toml"));
+    Scenario::load(path.to_str().unwrap()).unwrap()
+}
+
+fn seeds(default: u64) -> Vec<u64> {
+    let given = std::env::var("SPACETIME_SEEDS").ok().map(|text| text.parse().unwrap());
+    (0..given.unwrap_or(default)).collect()
+}
+
+fn without_time(outcome: &Outcome) -> Outcome {
+    let mut outcome = outcome.clone();
+    outcome.cpu_seconds = 0.0;
+    outcome
+}
+
+/// Runs all seeds of a scenario; none may fail. A failing one is named with the command that runs
+/// it again.
+fn all_hold(name: &str) -> Vec<Outcome> {
+    let scenario = load(name);
+    let outcomes = run_seeds(&scenario, &seeds(scenario.seeds), 2, |_| true);
+    let summary = Summary::of(&outcomes);
+    assert!(
+        summary.failing.is_empty(),
+        "{}",
+        summary.failing.iter().fold(String::new(), |text, (seed, what)| {
+            text + &format!("{what}\n    spacetime sim replay {seed} --scenario {name} --trace\n")
+        })
+    );
+    outcomes
+}
+
+#[test]
+fn fifty_nodes_stand_every_kind_of_fault_and_every_kind_happens() {
+    let outcomes = all_hold("everything");
+    let fired: BTreeSet<_> = outcomes.iter().flat_map(|it| it.faults.keys().cloned()).collect();
+    let names = FaultKind::NAMES.into_iter().chain(Misdeed::ALL.map(Misdeed::name));
+    for name in names {
+        assert!(fired.contains(name), "no {name} in {} seeds", outcomes.len());
+    }
+    // The same again, in another order and on one thread.
+    let scenario = load("everything");
+    for outcome in outcomes.iter().take(3) {
+        let again = run_seed(&scenario, outcome.seed, None);
+        assert_eq!(without_time(&again), without_time(outcome), "seed {}", outcome.seed);
+    }
+}
+
+#[test]
+fn every_scenario_there_is_can_be_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let scenario = Scenario::load(path.to_str().unwrap()).unwrap();
+        assert_eq!(Some(&*scenario.name), path.file_stem().unwrap().to_str());
+        assert!(names.insert(scenario.name));
+    }
+    assert!(names.contains("everything"));
+}
+
+#[test]
+fn scenarios_that_make_no_sense_are_refused_with_a_reason() {
+    for (text, reason) in [
+        ("nodes = 1", "nodes must be between 2 and 10000"),
+        ("degree = 0", "degree must be between 1 and 1000"),
+        ("seconds = 0", "seconds and converge_seconds must be between 1 and 86400"),
+        ("[chances]\nmeteor = { percent_of_runs = 1, per_minute = 1.0 }", "there is no fault \"meteor\""),
+        ("[byzantine]\npolite = 1", "there is no misdeed \"polite\""),
+        ("colour = 1", "unknown field"),
+    ] {
+        let why = Scenario::parse(text).unwrap_err();
+        assert!(why.contains(reason), "{text}: {why}");
+    }
+}
+
+/// A network that cannot do what is demanded of it, and faults that have nothing to do with it.
+fn impossible() -> Scenario {
+    let mut scenario = load("everything");
+    scenario.nodes = 5;
+    scenario.seconds = 60;
+    scenario.converge_seconds = 0;
+    scenario
+}
+
+#[test]
+fn a_failing_run_is_cut_down_to_the_faults_it_needs() {
+    let scenario = impossible();
+    let failing = (0..20).find(|seed| !run_seed(&scenario, *seed, None).ok).expect("some run fails");
+    let smaller = shrink(&scenario, failing, |_, _| {}).expect("it fails");
+    let before = scenario.faults_of(failing).len();
+    assert!(smaller.faults.len() < before / 2, "{} of {before} faults", smaller.faults.len());
+    let outcome = run_seed(&smaller, failing, None);
+    assert!(!outcome.ok);
+    // What is written down is the same scenario.
+    let written = toml::to_string(&smaller).unwrap();
+    assert_eq!(Scenario::parse(&written).unwrap(), smaller);
+    assert_eq!(run_seed(&Scenario::parse(&written).unwrap(), failing, None).audit, outcome.audit);
+}
+
+fn spacetime(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_spacetime"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("sim")
+        .args(arguments)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_command_runs_replays_and_compares() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small.toml");
+    std::fs::write(&small, "name = \"small\"\nnodes = 4\nseconds = 20\n").unwrap();
+    let small = small.to_str().unwrap();
+    let reports: Vec<_> = ["1", "2"]
+        .into_iter()
+        .map(|jobs| {
+            let report = folder.path().join(format!("{jobs}.json")).to_str().unwrap().to_owned();
+            let arguments = ["run", small, "--seeds", "3..7", "--jobs", jobs, "--json", &report];
+            let (code, said) = spacetime(&arguments);
+            assert_eq!(code, Some(0), "{said}");
+            assert!(said.contains("runs                    4 (0 failing)"), "{said}");
+            report
+        })
+        .collect();
+    let lines: Vec<Outcome> = std::fs::read_to_string(&reports[0])
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.iter().map(|it| it.seed).collect::<Vec<_>>(), [3, 4, 5, 6]);
+
+    let (code, said) = spacetime(&["compare", &reports[0], &reports[1]]);
+    assert_eq!(code, Some(0));
+    assert!(said.starts_with("4 seeds in both reports, 4 of them the same run"), "{said}");
+
+    let (code, said) = spacetime(&["replay", "5", "--scenario", small, "--trace"]);
+    assert_eq!(code, Some(0));
+    let (trace, outcome) = said.trim_end().rsplit_once('\n').unwrap();
+    assert!(trace.lines().count() > 100);
+    let outcome: Outcome = serde_json::from_str(outcome).unwrap();
+    assert_eq!(outcome.audit, lines[2].audit);
+}
+
+#[test]
+fn a_failing_seed_is_named_with_the_command_that_runs_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("impossible.toml");
+    std::fs::write(&path, toml::to_string(&impossible()).unwrap()).unwrap();
+    let path = path.to_str().unwrap();
+    let (code, said) = spacetime(&["run", path, "--seeds", "0..20"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("spacetime sim replay "), "{said}");
+    let (code, _) = spacetime(&["shrink", "0", "--scenario", "no such file"]);
+    assert_eq!(code, Some(78));
+}
