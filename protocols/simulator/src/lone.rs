@@ -168,9 +168,10 @@ impl<B: NetworkBehaviour> Lone<B> {
         assert_eq!(self.sent(to), [expected], "sent to {to}");
     }
 
-    /// How long until the behaviour wants to be called.
+    /// How long until the behaviour wants to be called. The Swarm around it has deadlines of its
+    /// own, which are met as well.
     pub fn deadline(&self) -> Option<Duration> {
-        self.swarm.deadline().map(|at| at.since(self.now))
+        NetworkBehaviour::deadline(self.swarm.behaviour()).map(|at| at.since(self.now))
     }
 
     /// Lets time pass; the deadlines on the way are met exactly.
