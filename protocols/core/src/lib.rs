@@ -21,6 +21,8 @@ extern crate alloc;
 mod address;
 mod admission;
 pub mod behaviour;
+#[doc(hidden)]
+pub mod canary;
 pub mod chain;
 mod close;
 mod connection;

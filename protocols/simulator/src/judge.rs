@@ -116,8 +116,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
             _ => false,
         };
         let mut peers = running.swarm.peers();
+        let sessions = running.swarm.peers().count();
         let other = peers.find(|(id, peer)| *id != connection && is_same(&peer.identity)).map(|(id, _)| id);
         drop(peers);
+        let max = running.swarm.limits().max_connections();
+        if sessions > max {
+            let what = format!("{sessions} sessions, where {max} are allowed");
+            return self.fail(FailureKind::Safety, Some(node), "sessions", what);
+        }
         if let Some(other) = other {
             let what = format!("{connection} and {other} are sessions with {identity}");
             self.fail(FailureKind::Safety, Some(node), "one session per peer", what);
@@ -134,6 +140,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let Some(running) = &mut self.nodes[node].running else { return };
             let complaints = running.swarm.act(now, |witness, _| witness.take_complaints());
             return self.fail(FailureKind::Safety, Some(node), "witness", complaints.join("; "));
+        }
+        if let Some(what) = unequal_connections(running) {
+            return self.fail(FailureKind::Safety, Some(node), "connections", what);
         }
         if with_memory && let Some(what) = too_much_memory(running) {
             self.fail(FailureKind::Safety, Some(node), "memory", what);
@@ -173,6 +182,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
 /// The most bytes of a frame, unless the simulation knows better.
 pub(crate) const LARGEST_FRAME_BYTES: usize = FRAME_HEADER + MAX_PAYLOAD as usize;
+
+/// What a Swarm and its driver know of each other, after a step.
+fn unequal_connections<B: NetworkBehaviour>(running: &Running<B>) -> Option<String> {
+    let Running { swarm, attachments, dials, .. } = running;
+    let dialling = dials.keys().filter(|id| !attachments.contains(*id)).count();
+    let (known, held) = (swarm.connections(), attachments.len() + dialling);
+    (known != held).then(|| format!("the Swarm knows {known} connections, and its driver {held}"))
+}
 
 fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>) -> Option<String> {
     let sockets = running.attachments.iter().map(|(_, it)| it.reader.held_bytes() + it.out.len());

@@ -345,6 +345,17 @@ impl<B: NetworkBehaviour> Simulation<B> {
         &self.nodes[node].expect_running().swarm
     }
 
+    /// The sessions of a node that lead nowhere: a fault swallows what is sent, or the other end is
+    /// gone.
+    pub fn dead_sessions(&self, node: usize) -> impl Iterator<Item = ConnectionId> {
+        let running = self.nodes[node].running.as_ref();
+        let sessions = running.into_iter().flat_map(|it| it.swarm.peers().map(|(id, _)| id));
+        sessions.filter(move |id| {
+            let attachment = running.and_then(|it| it.attachments.get(*id));
+            attachment.is_some_and(|it| self.links[it.link].leads_nowhere(it.side))
+        })
+    }
+
     /// What a node's Swarm told its application, and when, in all its lives.
     pub fn events(&self, node: usize) -> &[(Time, Event<B::Event>)] {
         &self.nodes[node].events

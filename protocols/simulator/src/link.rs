@@ -193,6 +193,11 @@ impl Link {
         Self { ends, hosts, pipes: [Pipe::default(), Pipe::default()], is_half_open: false }
     }
 
+    /// Whether nobody hears what the holder of `side` sends.
+    pub(crate) fn leads_nowhere(&self, side: usize) -> bool {
+        self.is_half_open || matches!(self.ends[1 - side], End::Gone | End::Forgotten(_))
+    }
+
     /// Whether both ends are held by somebody.
     pub(crate) fn is_open(&self) -> bool {
         self.ends.iter().all(|end| matches!(end, End::Node(..) | End::Puppet(_)))

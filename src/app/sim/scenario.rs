@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use spacetime_core::Rng;
+use spacetime_core::wire::Priority;
+use spacetime_core::{Limits, QueueLimit, Rng};
 use spacetime_simulator::{Fault, LinkConfig, Misdeed, Plan};
 
 use crate::app::AppError;
@@ -29,10 +30,17 @@ pub struct Scenario {
     pub seeds: u64,
     /// The lines between the nodes.
     pub links: Links,
+    /// Sessions and dials of a node at a time.
+    pub max_connections: usize,
+    /// Bytes that each of a connection's four send queues holds; as production nodes do if it is 0.
+    pub queue_bytes: usize,
     /// What the nodes have to tell each other.
     pub traffic: Traffic,
     /// Peers that mean ill, by the names of [`Misdeed`]: how many of each.
     pub byzantine: BTreeMap<String, usize>,
+    /// Whether an honest node must never be charged with an offence. It may where faults change
+    /// bytes.
+    pub honest_are_never_charged: bool,
     /// How likely each kind of fault is.
     pub chances: Plan,
     /// The faults themselves, instead of chances: what is left of a run that was cut down.
@@ -81,8 +89,11 @@ impl Default for Scenario {
             converge_seconds: 120,
             seeds: 30,
             links: Links::default(),
+            max_connections: Limits::default().max_connections(),
+            queue_bytes: 0,
             traffic: Traffic::default(),
             byzantine: BTreeMap::new(),
+            honest_are_never_charged: false,
             chances: Plan::default(),
             faults: Vec::new(),
         }
@@ -135,6 +146,7 @@ impl Scenario {
         if !(1..=86_400).contains(&self.seconds) || self.converge_seconds > 86_400 {
             return Err("seconds and converge_seconds must be between 1 and 86400".into());
         }
+        self.limits().validate().map_err(|error| error.to_string())?;
         if let Some(kind) = self.chances.unknown_kind() {
             return Err(format!("there is no fault {kind:?}"));
         }
@@ -157,6 +169,18 @@ impl Scenario {
         } else {
             self.faults.clone()
         }
+    }
+
+    /// The limits of the nodes.
+    pub(super) fn limits(&self) -> Limits {
+        let limits = Limits::default().with_max_connections(self.max_connections);
+        if self.queue_bytes == 0 {
+            return limits;
+        }
+        Priority::ALL.into_iter().fold(limits, |limits, priority| {
+            let max_frames = limits.queue(priority).max_frames;
+            limits.with_queue(priority, QueueLimit { max_frames, max_bytes: self.queue_bytes })
+        })
     }
 
     pub(super) fn link_config(&self) -> LinkConfig {

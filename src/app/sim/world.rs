@@ -1,11 +1,12 @@
 //! The production node in a simulated network, with a chain on a simulated disk.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use spacetime_core::chain::{ChainRules, DevelopmentChain, SpacetimeRules, block_hash, development_genesis};
-use spacetime_core::{Address, Event, Hash, Limits, NetworkBehaviour, Swarm};
+use spacetime_core::{Address, Event, Hash, Identity, NetworkBehaviour, Swarm};
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent};
 use spacetime_simulator::{
     Application, Boot, Byzantine, Effects, Judge, Simulation, Topology, Witness, node_address,
@@ -60,7 +61,6 @@ impl World {
         let rng = simulation.rng("scenario");
         let addresses = addresses_of(scenario, &mut rng.fork("topology"));
         let misdeeds = scenario.misdeeds();
-        let limits = Limits::default();
 
         let chain_of_first = Rc::new(RefCell::new(None));
         let start = {
@@ -77,13 +77,17 @@ impl World {
                 start_node(boot, chain, &rules, config, &ledger)
             }
         };
-        simulation = simulation.applications(scenario.nodes, &limits, start).spare([0]);
+        simulation = simulation.applications(scenario.nodes, &scenario.limits(), start).spare([0]);
         simulation = simulation
             .keep_events(false)
             .recording()
             .largest_frame_bytes(LARGEST_FRAME_BYTES.max(scenario.traffic.block_bytes + 1024))
             .judge(LedgerJudge(Rc::clone(&ledger)))
             .faults(scenario.faults_of(seed));
+        if scenario.honest_are_never_charged {
+            let honest = (0..scenario.nodes).map(node_address).collect();
+            simulation = simulation.judge(ChargeJudge { honest });
+        }
         let mut rng = rng.fork("victims");
         for misdeed in misdeeds {
             let victims = (0..3).map(|_| node_address(rng.below(scenario.nodes as u64) as usize)).collect();
@@ -114,7 +118,8 @@ impl World {
         }
     }
 
-    /// Whether all nodes are up, connected, and have the chain of the first one.
+    /// Whether all nodes are up, connected only with those who are there, and have the chain of the
+    /// first one.
     pub(super) fn is_well(simulation: &Simulation<SimulatedNode>) -> Result<(), String> {
         let (height, tip) = tip_of(simulation, 0);
         for node in 0..simulation.len() {
@@ -123,6 +128,9 @@ impl World {
             }
             if simulation.swarm(node).peers().next().is_none() {
                 return Err(format!("node {node} has no peers"));
+            }
+            if let Some(connection) = simulation.dead_sessions(node).next() {
+                return Err(format!("node {node} has a session on {connection}, which leads nowhere"));
             }
             let (its_height, its_tip) = tip_of(simulation, node);
             if its_tip != tip {
@@ -215,5 +223,33 @@ impl Judge<SimulatedNode> for LedgerJudge {
             ledger.propagation.arrived(*id, node, now)?;
         }
         ledger.lost.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Watches who is charged with an offence.
+struct ChargeJudge {
+    honest: BTreeSet<Address>,
+}
+
+impl Judge<SimulatedNode> for ChargeJudge {
+    fn name(&self) -> &'static str {
+        "charges"
+    }
+
+    fn on_event(
+        &mut self,
+        _: spacetime_core::Time,
+        _: usize,
+        _: &Swarm<Witness<SimulatedNode>>,
+        event: &Event<SimulatedNodeEvent>,
+    ) -> Result<(), String> {
+        match event {
+            Event::Offence { identity: Identity::Claimed { address, .. }, offence, .. }
+                if self.honest.contains(address) =>
+            {
+                Err(format!("the honest node at {address} is charged: {offence}"))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -47,6 +47,7 @@ pub use transmit::Transmit;
 use crate::address::Address;
 use crate::admission::{Candidate, Stage, Verdict};
 use crate::behaviour::{Claims, Context, EventSink, Input, NetworkBehaviour, Role};
+use crate::canary::{self, Canary};
 use crate::close::{CloseReason, DialError};
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
@@ -117,6 +118,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// Numbers since the Swarm began.
     pub const fn statistics(&self) -> Statistics {
         self.network.statistics
+    }
+
+    /// Connections that the Swarm knows: sessions, dials, and those on which nobody has said yet who
+    /// is there.
+    pub const fn connections(&self) -> usize {
+        self.network.table.sessions() + self.network.table.opening()
     }
 
     /// Bytes that wait to be sent on a connection.
@@ -202,6 +209,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.statistics.bytes_received += bytes;
         for frame in batch {
             let Some(entry) = self.network.table.get(connection) else {
+                if canary::is(Canary::MessageAfterClose) {
+                    self.deliver(connection, &frame);
+                }
                 return;
             };
             match entry.state {
@@ -311,6 +321,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
     fn advance(&mut self, now: Now) {
         // The driver's clock is monotonic; if it is not, time stands still instead of running back.
         self.network.now = Now::new(self.network.now.time.max(now.time), now.unix_seconds);
+        if canary::is(Canary::TimeGoesBack) && now.unix_seconds % 2 == 0 {
+            self.network.now.time = now.time - core::time::Duration::from_secs(1);
+        }
         self.settle();
         let now = self.network.now.time;
         while let Some(connection) = self.network.timers.pop_due(now) {
@@ -405,7 +418,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
                     self.input(&Input::RequestFailed { connection, request, answer, error });
                 }
                 Delivery::Writable(connection, priority) => {
-                    if self.network.table.get(connection).is_some_and(Connection::is_established) {
+                    if self.network.table.get(connection).is_some_and(Connection::is_established)
+                        && !canary::is(Canary::LostWritable)
+                    {
                         self.input(&Input::Writable { connection, priority });
                     }
                 }
@@ -487,9 +502,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
                 self.network.close(rival, CloseReason::Duplicate);
                 return self.network.admitted(id, info, first);
             }
-            if direction == Direction::Inbound
-                && self.network.table.sessions() >= self.network.limits.max_connections()
-            {
+            let sessions = self.network.table.sessions() - usize::from(canary::is(Canary::OffByOne));
+            if direction == Direction::Inbound && sessions >= self.network.limits.max_connections() {
                 return self.network.close(id, CloseReason::Full);
             }
         }

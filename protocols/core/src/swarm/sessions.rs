@@ -8,6 +8,7 @@ use super::network::Network;
 use super::output::Action;
 use super::table::{Connection, State};
 use crate::address::{Address, Endpoint};
+use crate::canary::{self, Canary};
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
 use crate::peer::{Identity, Peer, PeerInfo};
@@ -63,6 +64,9 @@ impl Network {
         let Some(rival_id) = self.sessions.get(&SessionKey::of(identity)).copied() else {
             return Rivalry::None;
         };
+        if canary::is(Canary::SecondSession) {
+            return Rivalry::None;
+        }
         let Some(rival) = self.table.get(rival_id) else {
             return Rivalry::Ending;
         };
@@ -72,7 +76,8 @@ impl Network {
             let comes_again = direction == Direction::Inbound && identity.proven().is_some();
             return if comes_again { Rivalry::Replaces(rival_id) } else { Rivalry::Loses };
         }
-        let dialer = if self.local_id.to_string() < identity.name() {
+        let is_smaller = self.local_id.to_string() < identity.name();
+        let dialer = if is_smaller || canary::is(Canary::TieBreakRemoved) {
             Direction::Outbound
         } else {
             Direction::Inbound
