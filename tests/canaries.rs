@@ -14,8 +14,8 @@ const CLEAN_SEEDS: u64 = 20;
 const fn scenario_of(canary: Canary) -> &'static str {
     match canary {
         Canary::ForgottenDeadline | Canary::StuckDeadline => "half_open",
-        Canary::TieBreakRemoved | Canary::SecondSession => "simultaneous_dials",
-        Canary::WrongPeerCharged | Canary::MessageAfterClose => "misdeeds",
+        Canary::TieBreakRemoved | Canary::SecondSession | Canary::ForgottenRedial => "simultaneous_dials",
+        Canary::WrongPeerCharged | Canary::MessageAfterClose | Canary::LostTimeout => "misdeeds",
         Canary::LeakedDial => "refused_dials",
         Canary::UnboundedQueue => "slow_readers",
         Canary::LostWritable => "slow_lines",

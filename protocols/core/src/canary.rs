@@ -31,6 +31,10 @@ pub enum Canary {
     TimeGoesBack,
     /// Nobody hears that a queue has room again.
     LostWritable,
+    /// Nobody hears that a request was given up.
+    LostTimeout,
+    /// An address is not dialled again.
+    ForgottenRedial,
     /// A block counts as stored before it is synced.
     MissingSync,
     /// A log goes on behind a torn record.
@@ -39,7 +43,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::ForgottenDeadline,
         Self::StuckDeadline,
         Self::DedupOff,
@@ -52,6 +56,8 @@ impl Canary {
         Self::MessageAfterClose,
         Self::TimeGoesBack,
         Self::LostWritable,
+        Self::LostTimeout,
+        Self::ForgottenRedial,
         Self::MissingSync,
         Self::UncutLog,
     ];

@@ -34,6 +34,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::time::Duration;
 
+use spacetime_core::canary::{self, Canary};
 use spacetime_core::wire::{Frame, Nothing};
 use spacetime_core::{
     Address, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, DialError, Protocol, Rng,
@@ -146,6 +147,9 @@ impl Peers {
         let doubled = FIRST_WAIT.saturating_mul(1 << kept.failures.min(10));
         kept.failures = kept.failures.saturating_add(1);
         let wait = wait.unwrap_or(doubled.min(LONGEST_WAIT));
+        if canary::is(Canary::ForgottenRedial) {
+            return;
+        }
         self.deadlines.set(index, now + self.rng.jitter(wait));
     }
 }

@@ -414,9 +414,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
                     self.input(&Input::DialFailed { connection, address: &address, error: &error });
                     self.events.push_back(Event::DialFailed { connection, address, error });
                 }
-                Delivery::RequestFailed { connection, request, answer, error } => {
+                Delivery::RequestFailed { connection, request, answer, error }
+                    if !canary::is(Canary::LostTimeout) =>
+                {
                     self.input(&Input::RequestFailed { connection, request, answer, error });
                 }
+                Delivery::RequestFailed { .. } => {}
                 Delivery::Writable(connection, priority) => {
                     if self.network.table.get(connection).is_some_and(Connection::is_established)
                         && !canary::is(Canary::LostWritable)
