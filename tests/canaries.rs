@@ -1,5 +1,5 @@
 //! Does the simulator find the bugs that it is there for? They are planted one after the other.
-#![allow(clippy::expect_used)]
+#![allow(clippy::print_stdout)]
 
 use spacetime_core::canary::{Canary, plant};
 use spacetime_network::app::sim::{Scenario, run_seed};
