@@ -141,6 +141,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     pub(crate) fn puppet_connected(&mut self, puppet: usize, link: usize, side: usize) {
         self.puppets[puppet].link = Some((link, side));
+        self.puppets[puppet].ended = false;
         if let Some(actor) = self.puppets[puppet].actor {
             self.with_actor(actor, |actor, hands| actor.on_connected(hands, PuppetId(puppet)));
         }

@@ -108,7 +108,7 @@ impl Byzantine {
                     (0..hands.rng().below(GARBAGE_BYTES)).map(|_| hands.rng().u64() as u8).collect()
                 }
                 Misdeed::Flooding => {
-                    let nonce = i64::from_ne_bytes(hands.rng().bytes());
+                    let nonce = i64::from_le_bytes(hands.rng().bytes());
                     frame(&Ping { nonce, ..Ping::default() }).repeat(FLOOD_FRAMES)
                 }
                 Misdeed::Replaying => {

@@ -35,10 +35,10 @@ impl Clock {
         self.changed_at = now;
     }
 
-    /// It begins to run too fast, or too slow.
-    pub(crate) fn set_drift(&mut self, now: Time, parts_per_million: i64) {
+    /// It runs faster from now on, or slower.
+    pub(crate) fn add_drift(&mut self, now: Time, parts_per_million: i64) {
         self.offset_seconds = self.offset_at(now);
-        self.drift = parts_per_million;
+        self.drift += parts_per_million;
         self.changed_at = now;
     }
 
@@ -61,9 +61,9 @@ mod tests {
         assert_eq!(clock.unix_seconds(at(5)), UNIX_START + 5);
         clock.jump(at(5), -100);
         assert_eq!(clock.unix_seconds(at(5)), UNIX_START - 95);
-        clock.set_drift(at(10), 100_000);
+        clock.add_drift(at(10), 100_000);
         assert_eq!(clock.unix_seconds(at(110)), UNIX_START + 110 - 100 + 10);
-        clock.set_drift(at(110), 0);
+        clock.add_drift(at(110), -100_000);
         assert_eq!(clock.unix_seconds(at(210)), UNIX_START + 210 - 100 + 10);
     }
 }

@@ -31,6 +31,9 @@ struct Inner {
     is_slow: u32,
     is_full: u32,
     is_failing: u32,
+    /// How many faults cut the power at the next write, and whether that has happened.
+    cuts_at_write: u32,
+    is_cut: bool,
 }
 
 #[derive(Default)]
@@ -48,6 +51,8 @@ struct Write {
 }
 
 enum Before {
+    /// There was no such file.
+    Absent,
     /// Bytes were appended at this length.
     Length(usize),
     /// All bytes were replaced.
@@ -85,6 +90,8 @@ impl Disk {
             is_slow: 0,
             is_full: 0,
             is_failing: 0,
+            cuts_at_write: 0,
+            is_cut: false,
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -105,6 +112,7 @@ impl Disk {
         if error == Some(DiskError::Full) {
             return Err(DiskError::Full);
         }
+        inner.is_cut |= inner.cuts_at_write > 0;
         let file = inner.files.entry(file.into()).or_default();
         file.unsynced.push(Write { before: Before::Length(file.bytes.len()), durable_at: None });
         file.bytes.extend_from_slice(bytes);
@@ -118,8 +126,13 @@ impl Disk {
         if let Some(error) = inner.error() {
             return Err(error);
         }
+        inner.is_cut |= inner.cuts_at_write > 0;
+        let before = match inner.files.get_mut(file) {
+            Some(file) => Before::Bytes(std::mem::take(&mut file.bytes)),
+            None => Before::Absent,
+        };
         let file = inner.files.entry(file.into()).or_default();
-        let before = Before::Bytes(std::mem::replace(&mut file.bytes, bytes.to_vec()));
+        file.bytes = bytes.to_vec();
         file.unsynced.push(Write { before, durable_at: None });
         Ok(())
     }
@@ -143,7 +156,7 @@ impl Disk {
         let durable_at = inner.now + inner.spent;
         if let Some(file) = inner.files.get_mut(file) {
             for write in &mut file.unsynced {
-                write.durable_at.get_or_insert(durable_at);
+                write.durable_at = Some(write.durable_at.map_or(durable_at, |before| before.min(durable_at)));
             }
         }
         Ok(())
@@ -156,6 +169,15 @@ impl Disk {
     /// What the operations since the last call took.
     pub(crate) fn take_spent(&self) -> Duration {
         std::mem::take(&mut self.lock().spent)
+    }
+
+    pub(crate) fn set_cut_at_write(&self, cut: bool) {
+        count(&mut self.lock().cuts_at_write, cut);
+    }
+
+    /// Whether the power went in the middle of a write since the last call.
+    pub(crate) fn take_cut(&self) -> bool {
+        std::mem::take(&mut self.lock().is_cut)
     }
 
     pub(crate) fn set_slow(&self, is_slow: bool) {
@@ -176,7 +198,8 @@ impl Disk {
         let mut inner = self.lock();
         let Inner { files, rng, .. } = &mut *inner;
         let mut lost = 0;
-        for file in files.values_mut() {
+        files.retain(|_, file| {
+            let mut is_gone = false;
             file.unsynced.retain(|write| write.durable_at.is_none_or(|at| at > now));
             let surviving = rng.below(file.unsynced.len() as u64 + 1) as usize;
             lost += file.unsynced.len() - surviving;
@@ -185,7 +208,7 @@ impl Disk {
                     let end = match file.unsynced.get(surviving + 1).map(|next| &next.before) {
                         Some(Before::Length(end)) => *end,
                         Some(Before::Bytes(bytes)) => bytes.len(),
-                        None => file.bytes.len(),
+                        Some(Before::Absent) | None => file.bytes.len(),
                     };
                     Some(start + rng.below((end.saturating_sub(start)) as u64) as usize)
                 }
@@ -195,10 +218,12 @@ impl Disk {
                 match write.before {
                     Before::Length(len) => file.bytes.truncate(torn.unwrap_or(len).max(len)),
                     Before::Bytes(bytes) => file.bytes = bytes,
+                    Before::Absent => is_gone = true,
                 }
             }
             file.unsynced.clear();
-        }
+            !is_gone
+        });
         lost
     }
 
@@ -283,7 +308,9 @@ mod tests {
             disk.replace("state", b"newer").unwrap();
             disk.append("log", b"four").unwrap();
             disk.append("log", b"more").unwrap();
+            disk.replace("first", b"one").unwrap();
             disk.lose_power(at(0), true);
+            assert!(disk.read("first").is_none_or(|bytes| bytes == b"one"), "there or not there");
             let state = disk.read("state").unwrap();
             assert!(state == b"old" || state == b"newer");
             let log = disk.read("log").unwrap();

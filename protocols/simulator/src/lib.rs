@@ -292,6 +292,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             download_free_at: Time::ZERO,
             reading_paused: false,
             slow_readings: 0,
+            slow_read_scheduled: false,
             refusals: 0,
             pauses: 0,
             deferred: VecDeque::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spacetime_core::{ConnectionMap, NetworkBehaviour, Swarm, Time};
 
-use super::link::End;
+use super::link::{End, Piece};
 use super::node::{Boot, Running};
 use super::queue::Scheduled;
 use super::witness::Witness;
@@ -48,8 +48,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.drive(node);
     }
 
-    /// Starts a node again that is down.
-    pub(crate) fn start(&mut self, node: usize) {
+    /// Starts a node again that is down, if it is one that can be.
+    pub fn start(&mut self, node: usize) {
         let Some(factory) = self.nodes[node].factory.clone() else { return };
         if self.nodes[node].running.is_some() {
             return;
@@ -58,6 +58,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.nodes[node].has_power = true;
         self.trace(|| format!("node {node} starts"));
         self.nodes[node].disk.set_now(self.now);
+        // Those who wait for an answer of its former life send again, and hear that nobody knows them.
+        for link in 0..self.links.len() {
+            for side in 0..2 {
+                let it = &self.links[link];
+                if it.ends[side] == End::Forgotten(node) && it.pipes[side].under_way > 0 {
+                    self.reset_peer(link, side);
+                }
+            }
+        }
         let (tree, application) = factory(&self.boot(node));
         self.run_process(node, tree, application);
     }
@@ -92,6 +101,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
             self.links[*link].ends[*side] = End::Forgotten(node);
             self.links[*link].pipes[*side].unread.clear();
         }
+        // A process that is gone does not stand still; what waited for it finds nobody.
+        self.nodes[node].pauses = 0;
+        for scheduled in std::mem::take(&mut self.nodes[node].deferred) {
+            self.queue.push(self.now, scheduled);
+        }
         Some(held)
     }
 
@@ -103,18 +117,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
         }
     }
 
-    /// The holder of `side` is gone, and its system says so to the other end, if it gets through.
+    /// The holder of `side` is gone, and its system says so to the other end.
     pub(crate) fn reset_peer(&mut self, link: usize, side: usize) {
-        let it = &mut self.links[link];
-        let [from, to] = [it.hosts[side], it.hosts[1 - side]];
-        let pipe = &mut it.pipes[1 - side];
-        if it.is_half_open || pipe.clogs > 0 || !pipe.held.is_empty() || self.injector.is_cut(from, to) {
-            return;
-        }
-        pipe.tear();
-        it.ends[side] = End::Gone;
-        let at = self.now + self.latency();
-        self.queue.push(at, Scheduled::Reset { link, side: 1 - side });
+        self.links[link].ends[side] = End::Gone;
+        self.send(link, 1 - side, Piece::Reset);
     }
 
     /// A node that stood still goes on: everything that happened meanwhile happens now.
@@ -125,6 +131,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         while let Some(scheduled) = self.nodes[node].deferred.pop_front() {
             self.happen(scheduled);
         }
+        self.read_all(node);
         self.drive(node);
     }
 }

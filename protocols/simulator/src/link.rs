@@ -113,6 +113,8 @@ pub(crate) enum End {
     Node(usize, ConnectionId),
     /// A puppet.
     Puppet(usize),
+    /// A node that has dialled and not heard yet that it was answered.
+    Awaited(usize),
     /// Nobody any more: what arrives is lost.
     Gone,
     /// Nobody any more, and whoever sends to it is told: the host has lost its memory.
@@ -124,6 +126,17 @@ pub(crate) enum End {
 pub(crate) enum Piece {
     Bytes(Vec<u8>),
     End,
+    Reset,
+}
+
+impl Piece {
+    /// Bytes that it takes on a line.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::End | Self::Reset => 0,
+        }
+    }
 }
 
 /// One direction of a link.
@@ -151,8 +164,8 @@ pub(crate) struct Pipe {
     pub(crate) clogs: u32,
     /// How many faults turn bits over in it.
     pub(crate) corruptions: u32,
-    /// The next piece is cut, and the stream ends with it.
-    pub(crate) is_truncated: bool,
+    /// How many faults wait for the next piece, to cut it and end the stream.
+    pub(crate) truncations: u32,
     /// The stream has ended that way: nothing more is sent.
     pub(crate) is_over: bool,
 }

@@ -63,6 +63,7 @@ pub struct Lone<B: NetworkBehaviour> {
 struct Ends {
     reader: FrameReader,
     sent: Vec<u8>,
+    is_open: bool,
 }
 
 impl<B: NetworkBehaviour> Lone<B> {
@@ -109,7 +110,7 @@ impl<B: NetworkBehaviour> Lone<B> {
 
     fn open(&mut self, connection: ConnectionId) {
         let reader = FrameReader::new(Arc::clone(&self.rules), self.swarm.limits().first_frame_bytes());
-        self.connections.insert(connection, Ends { reader, sent: Vec::new() });
+        self.connections.insert(connection, Ends { reader, sent: Vec::new(), is_open: true });
         self.swarm.handle_opened(self.clock(), connection, None);
         self.collect();
     }
@@ -132,9 +133,15 @@ impl<B: NetworkBehaviour> Lone<B> {
 
     /// Bytes arrive.
     pub fn give_bytes(&mut self, from: ConnectionId, bytes: &[u8]) {
-        let Some(ends) = self.connections.get_mut(from) else { return };
-        ends.reader.push(bytes);
-        while let Some(ends) = self.connections.get_mut(from) {
+        if let Some(ends) = self.connections.get_mut(from).filter(|ends| ends.is_open) {
+            ends.reader.push(bytes);
+            self.deliver(from);
+        }
+    }
+
+    /// Gives the Swarm the frames that have arrived.
+    fn deliver(&mut self, from: ConnectionId) {
+        while let Some(ends) = self.connections.get_mut(from).filter(|ends| ends.is_open) {
             let now = Now::new(self.now, UNIX_START);
             match ends.reader.poll_frames() {
                 Ok(ReadStep::Frames(batch)) => self.swarm.handle_frames(now, from, batch),
@@ -147,7 +154,9 @@ impl<B: NetworkBehaviour> Lone<B> {
 
     /// The peer goes.
     pub fn end(&mut self, connection: ConnectionId) {
-        self.connections.remove(connection);
+        if let Some(ends) = self.connections.get_mut(connection) {
+            ends.is_open = false;
+        }
         self.swarm.handle_closed(self.clock(), connection, CloseReason::EndOfStream);
         self.collect();
     }
@@ -229,9 +238,12 @@ impl<B: NetworkBehaviour> Lone<B> {
     /// Does what the Swarm wants done, and takes what it says.
     fn collect(&mut self) {
         let mut out = Transmit::new();
+        let mut known = Vec::new();
         while let Some(connection) = self.swarm.poll_ready() {
             while self.swarm.poll_transmit(connection, usize::MAX / 2, &mut out) {}
             self.take(connection, &mut out);
+            // Whoever waited for room hears of it.
+            self.swarm.handle_deadline(self.clock());
         }
         while let Some(action) = self.swarm.poll_action() {
             match action {
@@ -239,11 +251,14 @@ impl<B: NetworkBehaviour> Lone<B> {
                 Action::Established { connection } => {
                     if let Some(ends) = self.connections.get_mut(connection) {
                         ends.reader.set_established();
+                        known.push(connection);
                     }
                 }
                 Action::Close { connection, mut last_words } => {
                     self.take(connection, &mut last_words);
-                    self.connections.remove(connection);
+                    if let Some(ends) = self.connections.get_mut(connection) {
+                        ends.is_open = false;
+                    }
                 }
                 other => panic!("nobody does {other:?} here"),
             }
@@ -260,6 +275,7 @@ impl<B: NetworkBehaviour> Lone<B> {
         let now = self.clock();
         let complaints = self.swarm.act(now, |witness, _| witness.take_complaints());
         assert!(complaints.is_empty(), "{}", complaints.join("; "));
+        known.into_iter().for_each(|connection| self.deliver(connection));
     }
 
     fn take(&mut self, connection: ConnectionId, out: &mut Transmit) {

@@ -85,6 +85,7 @@ pub(crate) struct Node<B: NetworkBehaviour> {
     pub(crate) reading_paused: bool,
     /// How many faults make it take little from its sockets at a time.
     pub(crate) slow_readings: u32,
+    pub(crate) slow_read_scheduled: bool,
     /// How many faults make it refuse all dials.
     pub(crate) refusals: u32,
     /// How many faults make it stand still; what happened to it meanwhile.

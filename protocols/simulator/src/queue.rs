@@ -5,6 +5,8 @@ use std::collections::BinaryHeap;
 
 use spacetime_core::{Address, ConnectionId, Time};
 
+use super::link::Piece;
+
 /// Something that will happen.
 #[derive(Debug)]
 pub(crate) enum Scheduled<C> {
@@ -14,6 +16,8 @@ pub(crate) enum Scheduled<C> {
     Dial(Box<Dial>),
     /// A dial was answered: by this link, or refused.
     DialAnswered { dialer: Dialer, link: Option<usize> },
+    /// Something reaches the host at an end of a link, and must pass its line.
+    AtHost { link: usize, side: usize, piece: Piece },
     /// Bytes arrive at an end of a link.
     Bytes { link: usize, side: usize, bytes: Vec<u8> },
     /// The end of the stream arrives at an end of a link.

@@ -28,7 +28,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
         let until = self.now + limit;
         while !condition(self) {
-            if self.queue.next().is_none_or(|next| next > until) || self.failure.is_some() {
+            if self.failure.is_some() {
+                return false;
+            }
+            if self.queue.next().is_none_or(|next| next > until) {
+                self.now = until;
                 return false;
             }
             self.step();
@@ -79,6 +83,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             Scheduled::Wake(node) => (1, *node),
             Scheduled::Dial(_) => (2, 0),
             Scheduled::DialAnswered { link, .. } => (3, link.map_or(0, |link| link + 1)),
+            Scheduled::AtHost { link, side, .. } => (14, 2 * link + side),
             Scheduled::Bytes { link, side, .. } => (4, 2 * link + side),
             Scheduled::End { link, side } => (5, 2 * link + side),
             Scheduled::Reset { link, side } => (6, 2 * link + side),
@@ -92,8 +97,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
         };
         self.audit.number(self.now.as_nanos());
         self.audit.number((number as u64) << 8 | tag);
-        if let Scheduled::Command { command, .. } = scheduled {
-            self.audit.shown(command);
+        match scheduled {
+            Scheduled::Command { command, .. } => self.audit.shown(command),
+            Scheduled::Dial(dial) => self.audit.shown(dial),
+            Scheduled::Bytes { bytes, .. } => self.audit.number(bytes.len() as u64),
+            _ => {}
         }
         self.trace(|| match scheduled {
             Scheduled::Bytes { link, side, bytes } => {
@@ -106,7 +114,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// The node to which it happens, if it is one that may stand still.
     fn node_of(&self, scheduled: &Scheduled<B::Command>) -> Option<usize> {
         let holder = |link: usize, side: usize| match self.links[link].ends[side] {
-            End::Node(node, _) => Some(node),
+            End::Node(node, _) | End::Awaited(node) => Some(node),
             _ => None,
         };
         match *scheduled {
@@ -125,6 +133,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             Scheduled::Wake(node) => self.wake(node),
             Scheduled::Dial(dial) => self.answer_dial(dial),
             Scheduled::DialAnswered { dialer, link } => self.dial_answered(dialer, link),
+            Scheduled::AtHost { link, side, piece } => self.reach_host(link, side, piece),
             Scheduled::Bytes { link, side, bytes } => {
                 let pipe = &mut self.links[link].pipes[side];
                 if !pipe.is_torn {
@@ -188,6 +197,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn give_command(&mut self, node: usize, incarnation: u32, command: B::Command) {
         let now = self.clock(node);
         let it = &mut self.nodes[node];
+        if it.pauses > 0 {
+            let command = Box::new(command);
+            return it.deferred.push_back(Scheduled::Command { node, incarnation, command });
+        }
         if let Some(running) = it.running.as_mut().filter(|_| it.incarnation == incarnation) {
             running.swarm.handle_command(now, command);
             self.drive(node);
@@ -243,6 +256,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let mut effects = Effects::new(now.time, now.unix_seconds);
         it.disk.set_now(self.now.max(running.busy_until));
         application.on_event(event, &mut effects);
+        if it.disk.take_cut() {
+            self.injector.fired("torn_write");
+            self.lose_power(node, true);
+            return;
+        }
         // One thing after the other, so that commands stay in order.
         let done_at = running.busy_until.max(self.now) + effects.time(it.disk.take_spent());
         running.busy_until = done_at;
@@ -267,7 +285,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 if let Some(attachment) = running.attachments.get_mut(connection) {
                     attachment.reader.set_established();
                     if std::mem::take(&mut attachment.blocked) {
-                        self.read(node, connection, usize::MAX);
+                        self.unblock(node, connection);
                     }
                 }
             }

@@ -69,15 +69,21 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 let swarm = it.running.as_mut().map(|running| &mut running.swarm).filter(|_| !refuses);
                 swarm.and_then(|swarm| swarm.handle_accept(now, from).ok()).map(|id| End::Node(node, id))
             }
-            Some(Place::Puppet(puppet)) => Some(End::Puppet(puppet)),
+            Some(Place::Puppet(puppet)) => {
+                let is_free = self.puppets[puppet].link.is_none() || self.puppets[puppet].ended;
+                is_free.then_some(End::Puppet(puppet))
+            }
             Some(Place::Actor(actor)) => Some(End::Puppet(self.new_puppet(Some(actor)))),
             None => None,
         };
         let at = self.now + self.latency();
         let link = listener.map(|listener| {
             let link = self.links.len();
-            // Until the dialer knows that its dial was answered, its end is nobody's.
-            let mut new = Link::new([End::Forgotten(from_host), listener], [from_host, to_host]);
+            let awaited = match dialer {
+                Dialer::Node { node, .. } => End::Awaited(node),
+                Dialer::Puppet(_) => End::Gone,
+            };
+            let mut new = Link::new([awaited, listener], [from_host, to_host]);
             new.pipes[0].last_arrival = at;
             self.links.push(new);
             link
@@ -108,7 +114,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
                         self.attach(node, connection, link, 0);
                         self.opened(node, connection);
                     }
-                    Some(link) => self.reset_peer(link, 0),
+                    Some(link) if self.nodes[node].has_power => self.reset_peer(link, 0),
+                    Some(link) => self.links[link].ends[0] = End::Forgotten(node),
                     None if waits => {
                         let now = self.clock(node);
                         let error = DialError::Transport("connection refused".into());
@@ -249,6 +256,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     self.puppet_received_something(puppet);
                 }
             }
+            // Whoever dialled takes it when it knows that it was answered.
+            End::Awaited(_) => {}
             End::Gone => while self.take_piece(link, side).is_some() {},
             End::Forgotten(host) => {
                 self.links[link].pipes[side].unread.clear();
@@ -309,7 +318,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     fn read_some(&mut self, node: usize, max_pieces: usize) {
-        let Some(running) = &self.nodes[node].running else { return };
+        let Some(running) = self.nodes[node].running.as_ref().filter(|_| self.nodes[node].pauses == 0) else {
+            return;
+        };
         let connections: Vec<_> = running.attachments.keys().collect();
         for connection in connections {
             self.read(node, connection, max_pieces);
@@ -317,9 +328,24 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     pub(crate) fn read_slowly(&mut self, node: usize) {
+        self.nodes[node].slow_read_scheduled = false;
         if self.nodes[node].slow_readings > 0 {
             self.read_some(node, 1);
+            self.schedule_slow_read(node);
+        }
+    }
+
+    pub(crate) fn schedule_slow_read(&mut self, node: usize) {
+        if !std::mem::replace(&mut self.nodes[node].slow_read_scheduled, true) {
             self.queue.push(self.now + SLOW_READ_INTERVAL, Scheduled::SlowRead(node));
+        }
+    }
+
+    /// The peer is known, and the reader may go on.
+    pub(crate) fn unblock(&mut self, node: usize, connection: ConnectionId) {
+        if self.deliver_frames(node, connection) {
+            let max_pieces = if self.nodes[node].slow_readings > 0 { 1 } else { usize::MAX };
+            self.read(node, connection, max_pieces);
         }
     }
 
@@ -381,7 +407,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 }
             }
             End::Puppet(puppet) => self.puppet_ended(puppet),
-            End::Gone | End::Forgotten(_) => {}
+            End::Awaited(_) | End::Gone | End::Forgotten(_) => {}
         }
     }
 }

@@ -8,6 +8,13 @@ use super::Simulation;
 use super::link::{End, Piece};
 use super::queue::Scheduled;
 
+/// A direction of a host's line.
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Upload,
+    Download,
+}
+
 impl<B: NetworkBehaviour> Simulation<B> {
     /// How long something takes that is sent now.
     pub(crate) fn latency(&mut self) -> Duration {
@@ -34,20 +41,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     fn depart(&mut self, link: usize, side: usize, piece: Piece) {
         let (piece, is_truncated) = self.damage(link, side, piece);
-        let [from, to] = [self.links[link].hosts[1 - side], self.links[link].hosts[side]];
-        let len = match &piece {
-            Piece::Bytes(bytes) => bytes.len(),
-            Piece::End => 0,
-        };
-        let at = self.arrival(from, to, len).max(self.links[link].pipes[side].last_arrival);
+        let from = self.links[link].hosts[1 - side];
+        let left = self.line_is_free(Line::Upload, from, self.now, piece.len());
+        let at = (left + self.latency()).max(self.links[link].pipes[side].last_arrival);
         self.links[link].pipes[side].last_arrival = at;
-        self.queue.push(
-            at,
-            match piece {
-                Piece::Bytes(bytes) => Scheduled::Bytes { link, side, bytes },
-                Piece::End => Scheduled::End { link, side },
-            },
-        );
+        if self.config.download_bytes_per_second().is_some() {
+            self.queue.push(at, Scheduled::AtHost { link, side, piece });
+        } else {
+            self.schedule_arrival(at, link, side, piece);
+        }
         if is_truncated {
             self.links[link].pipes[side].is_over = true;
             self.queue.push(at, Scheduled::End { link, side });
@@ -55,22 +57,35 @@ impl<B: NetworkBehaviour> Simulation<B> {
         }
     }
 
-    /// When so many bytes that leave now arrive, if both hosts send and receive one thing after the
-    /// other.
-    fn arrival(&mut self, from: usize, to: usize, len: usize) -> Time {
-        let on_line = |line_free_at: Option<&mut Time>, earliest: Time, bytes_per_second: Option<u64>| {
-            let (Some(line_free_at), Some(rate)) = (line_free_at, bytes_per_second) else {
-                return earliest;
-            };
-            let nanos = (len as u64).saturating_mul(1_000_000_000) / rate.max(1);
-            *line_free_at = earliest.max(*line_free_at) + Duration::from_nanos(nanos);
-            *line_free_at
+    /// Something has reached a host, whose line takes one thing after the other.
+    pub(crate) fn reach_host(&mut self, link: usize, side: usize, piece: Piece) {
+        let to = self.links[link].hosts[side];
+        let at = self.line_is_free(Line::Download, to, self.now, piece.len());
+        self.schedule_arrival(at, link, side, piece);
+    }
+
+    fn schedule_arrival(&mut self, at: Time, link: usize, side: usize, piece: Piece) {
+        self.queue.push(
+            at,
+            match piece {
+                Piece::Bytes(bytes) => Scheduled::Bytes { link, side, bytes },
+                Piece::End => Scheduled::End { link, side },
+                Piece::Reset => Scheduled::Reset { link, side },
+            },
+        );
+    }
+
+    /// When so many bytes that wait for a host's line from `earliest` on are through it.
+    fn line_is_free(&mut self, line: Line, host: usize, earliest: Time, len: usize) -> Time {
+        let Some(node) = self.nodes.get_mut(host) else { return earliest };
+        let (free_at, bytes_per_second) = match line {
+            Line::Upload => (&mut node.upload_free_at, self.config.upload_bytes_per_second()),
+            Line::Download => (&mut node.download_free_at, self.config.download_bytes_per_second()),
         };
-        let upload = self.nodes.get_mut(from).map(|node| &mut node.upload_free_at);
-        let left = on_line(upload, self.now, self.config.upload_bytes_per_second());
-        let reached = left + self.latency();
-        let download = self.nodes.get_mut(to).map(|node| &mut node.download_free_at);
-        on_line(download, reached, self.config.download_bytes_per_second())
+        let Some(rate) = bytes_per_second else { return earliest };
+        let nanos = (len as u64).saturating_mul(1_000_000_000) / rate.max(1);
+        *free_at = earliest.max(*free_at) + Duration::from_nanos(nanos);
+        *free_at
     }
 
     /// What faults do to a piece, and whether it is the last one.
@@ -82,9 +97,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
         if pipe.corruptions > 0 && self.rng.chance(1, 4) {
             let index = self.rng.below(bytes.len() as u64) as usize;
             bytes[index] ^= 1 << self.rng.below(8);
+            self.audit.number(index as u64);
             self.injector.fired("corruption");
         }
-        if !std::mem::take(&mut pipe.is_truncated) {
+        if std::mem::take(&mut pipe.truncations) == 0 {
             return (Piece::Bytes(bytes), false);
         }
         bytes.truncate(self.rng.below(bytes.len() as u64) as usize);
@@ -98,6 +114,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             for side in 0..2 {
                 let it = &mut self.links[link];
                 let [from, to] = [it.hosts[1 - side], it.hosts[side]];
+                if it.is_half_open {
+                    it.pipes[side].held.clear();
+                }
                 if it.pipes[side].clogs > 0 || self.injector.is_cut(from, to) {
                     continue;
                 }

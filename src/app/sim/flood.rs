@@ -39,7 +39,9 @@ pub struct Flood {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FloodEvent {
-    /// A new item came from a peer, or from the node itself.
+    /// The node itself has made an item.
+    Made(u64),
+    /// A new item came from a peer.
     New(u64),
 }
 
@@ -110,7 +112,7 @@ impl Protocol for Flood {
         let item = Item { id: self.rng.u64(), payload: &vec![7; payload_bytes] };
         if let Ok(frame) = Frame::encode(&item) {
             self.remember(item.id);
-            cx.emit(FloodEvent::New(item.id));
+            cx.emit(FloodEvent::Made(item.id));
             cx.broadcast(self.peers.keys(), &frame);
         }
     }

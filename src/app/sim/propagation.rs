@@ -19,18 +19,21 @@ pub(super) struct Propagation {
 }
 
 impl Propagation {
-    /// An item is new to a node. An error if it was there already.
+    /// A node has made an item.
+    pub(super) fn made(&mut self, id: u64, node: usize, now: Time) {
+        self.items.insert(id, (now, BTreeSet::from([node])));
+        self.order.push_back(id);
+        if self.order.len() > MAX_ITEMS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.items.remove(&oldest);
+        }
+    }
+
+    /// An item is new to a node. An error if it was there already. Items that were let go come again
+    /// from those who replay them.
     pub(super) fn arrived(&mut self, id: u64, node: usize, now: Time) -> Result<(), String> {
-        let Some((made_at, holders)) = self.items.get_mut(&id) else {
-            self.items.insert(id, (now, BTreeSet::from([node])));
-            self.order.push_back(id);
-            if self.order.len() > MAX_ITEMS
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.items.remove(&oldest);
-            }
-            return Ok(());
-        };
+        let Some((made_at, holders)) = self.items.get_mut(&id) else { return Ok(()) };
         if !holders.insert(node) {
             return Err(format!("item {id} is new to a node that has it"));
         }

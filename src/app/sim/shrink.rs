@@ -1,6 +1,6 @@
 //! Cutting a failing run down to the faults that it needs.
 
-use spacetime_simulator::Fault;
+use spacetime_simulator::{Fault, Plan};
 
 use super::runner::{Outcome, run_seed};
 use super::scenario::Scenario;
@@ -28,8 +28,7 @@ pub fn shrink(scenario: &Scenario, seed: u64, mut on_run: impl FnMut(usize, usiz
         while start < faults.len() {
             let mut fewer = faults.clone();
             fewer.drain(start..(start + chunk).min(faults.len()));
-            // No fault at all cannot be written down as a list: the chances would be drawn again.
-            if !fewer.is_empty() && fails(&fewer) {
+            if fails(&fewer) {
                 faults = fewer;
             } else {
                 start += chunk;
@@ -47,6 +46,8 @@ fn with_faults(scenario: &Scenario, seed: u64, faults: &[Fault]) -> Scenario {
     let mut cut = scenario.clone();
     cut.name = format!("{}-{seed}", scenario.name.trim_end_matches(&format!("-{seed}")));
     cut.faults = faults.to_vec();
+    // No fault at all is a list as well.
+    cut.chances = Plan::default();
     cut
 }
 

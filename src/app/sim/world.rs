@@ -219,8 +219,14 @@ impl Judge<SimulatedNode> for LedgerJudge {
             return Err(format!("the chain went back from {} to {height}", ledger.stored[node]));
         }
         ledger.stored[node] = height;
-        if let Event::Behaviour(SimulatedNodeEvent::Flood(FloodEvent::New(id))) = event {
-            ledger.propagation.arrived(*id, node, now)?;
+        match event {
+            Event::Behaviour(SimulatedNodeEvent::Flood(FloodEvent::Made(id))) => {
+                ledger.propagation.made(*id, node, now);
+            }
+            Event::Behaviour(SimulatedNodeEvent::Flood(FloodEvent::New(id))) => {
+                ledger.propagation.arrived(*id, node, now)?;
+            }
+            _ => {}
         }
         ledger.lost.take().map_or(Ok(()), Err)
     }

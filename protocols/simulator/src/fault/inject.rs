@@ -63,7 +63,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         &self.injector.fired
     }
 
-    /// Ends all faults: the network is whole, all nodes run, and nothing goes wrong any more.
+    /// Ends all faults: nothing goes wrong any more. Connections that lead nowhere and clocks that
+    /// were set stay as they are, and actors go on.
     pub fn stop_faults(&mut self) {
         self.injector.has_stopped = true;
         let active: Vec<_> = self.injector.active.keys().copied().collect();
@@ -81,7 +82,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             return;
         }
         // Damage counts when it is done, not when it may be.
-        if !matches!(what, FaultKind::Corruption(_) | FaultKind::Truncation(_)) {
+        if !matches!(what, FaultKind::Corruption(_) | FaultKind::Truncation(_) | FaultKind::TornWrite(_)) {
             self.injector.fired(what.name());
         }
         self.trace(|| format!("fault: {what:?} befalls {target}"));
@@ -136,24 +137,27 @@ impl<B: NetworkBehaviour> Simulation<B> {
             FaultKind::Corruption(_) => {
                 self.links[target].pipes.iter_mut().for_each(|it| it.corruptions += 1)
             }
-            FaultKind::Truncation(number) => self.links[target].pipes[side(*number)].is_truncated = true,
+            FaultKind::Truncation(number) => {
+                count(&mut self.links[target].pipes[side(*number)].truncations, true)
+            }
             FaultKind::Clog(number) => self.links[target].pipes[side(*number)].clogs += 1,
             FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, true),
             FaultKind::SlowReader(_) => {
                 count(&mut self.nodes[target].slow_readings, true);
-                self.queue.push(self.now, Scheduled::SlowRead(target));
+                self.schedule_slow_read(target);
             }
             FaultKind::Partition(Partition { shape, number, one_way }) => {
                 let is_inside = self.side_of(*shape, target, *number);
                 self.injector.partitions.insert(index, Cut { is_inside, one_way: *one_way });
             }
             FaultKind::Crash(_) => return self.lose_power(target, false).is_some(),
-            FaultKind::TornWrite(_) => return self.lose_power(target, true).is_some(),
+            // It counts when there is a write to be torn.
+            FaultKind::TornWrite(_) => self.nodes[target].disk.set_cut_at_write(true),
             FaultKind::Kill(_) => return self.kill(target),
             FaultKind::Pause(_) => count(&mut self.nodes[target].pauses, true),
             FaultKind::ClockJump { seconds, .. } => self.nodes[target].clock.jump(self.now, *seconds),
             FaultKind::ClockDrift { parts_per_million, .. } => {
-                self.nodes[target].clock.set_drift(self.now, *parts_per_million);
+                self.nodes[target].clock.add_drift(self.now, *parts_per_million);
             }
             FaultKind::SlowDisk(_) => self.nodes[target].disk.set_slow(true),
             FaultKind::FailingDisk(_) => self.nodes[target].disk.set_failing(true),
@@ -184,7 +188,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             FaultKind::Corruption(_) => {
                 self.links[target].pipes.iter_mut().for_each(|it| it.corruptions -= 1)
             }
-            FaultKind::Truncation(number) => self.links[target].pipes[side(number)].is_truncated = false,
+            FaultKind::Truncation(number) => {
+                count(&mut self.links[target].pipes[side(number)].truncations, false)
+            }
             FaultKind::Clog(number) => {
                 self.links[target].pipes[side(number)].clogs -= 1;
                 self.release();
@@ -198,12 +204,18 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 self.injector.partitions.remove(&index);
                 self.release();
             }
-            FaultKind::Crash(_) | FaultKind::TornWrite(_) | FaultKind::Kill(_) => self.start(target),
+            FaultKind::Crash(_) | FaultKind::Kill(_) => self.start(target),
+            FaultKind::TornWrite(_) => {
+                self.nodes[target].disk.set_cut_at_write(false);
+                self.start(target);
+            }
             FaultKind::Pause(_) => {
                 count(&mut self.nodes[target].pauses, false);
                 self.resume(target);
             }
-            FaultKind::ClockDrift { .. } => self.nodes[target].clock.set_drift(self.now, 0),
+            FaultKind::ClockDrift { parts_per_million, .. } => {
+                self.nodes[target].clock.add_drift(self.now, -parts_per_million);
+            }
             FaultKind::SlowDisk(_) => self.nodes[target].disk.set_slow(false),
             FaultKind::FailingDisk(_) => self.nodes[target].disk.set_failing(false),
             FaultKind::FullDisk(_) => self.nodes[target].disk.set_full(false),

@@ -1,9 +1,11 @@
 //! What faults do to nodes.
 
-use spacetime_core::{CloseReason, Event};
-use spacetime_simulator::{Fault, FaultKind, Partition, Shape, Simulation, UNIX_START};
+use std::convert::Infallible;
 
-use crate::talker::{SECOND, Talker, heard, pair};
+use spacetime_core::{CloseReason, Event, Limits};
+use spacetime_simulator::{Boot, Effects, Fault, FaultKind, Partition, Shape, Simulation, UNIX_START};
+
+use crate::talker::{SECOND, Talker, even, heard, pair};
 
 /// A fault that begins after ten seconds and lasts for ten.
 fn fault(what: FaultKind) -> Vec<Fault> {
@@ -180,7 +182,7 @@ fn who_loses_power_is_missed_when_it_is_back_and_knows_nothing() {
 fn what_was_synced_is_there_after_a_crash_and_what_was_not_may_be_lost() {
     let mut lost = 0;
     for seed in 0..40 {
-        let mut simulation = pair(seed).faults(fault(FaultKind::TornWrite(1)));
+        let mut simulation = pair(seed).faults(fault(FaultKind::Crash(1)));
         simulation.run_for(SECOND * 9);
         let disk = simulation.swarm(1).behaviour().disk.clone();
         disk.append("log", b"synced").unwrap();
@@ -193,6 +195,39 @@ fn what_was_synced_is_there_after_a_crash_and_what_was_not_may_be_lost() {
         lost += usize::from(log.len() < 18);
     }
     assert!((10..40).contains(&lost), "{lost}");
+}
+
+#[test]
+fn a_torn_write_is_one_that_was_under_way_when_the_power_went() {
+    let mut torn = 0;
+    for seed in 0..20 {
+        // Everybody writes down what it hears, eight bytes at a time.
+        let start = |boot: &Boot| {
+            let disk = boot.disk.clone();
+            let application = move |event: &Event<u64>, _: &mut Effects<Infallible>| {
+                if let Event::Behaviour(number) = event {
+                    disk.append("log", &number.to_le_bytes()).unwrap();
+                    disk.sync("log").unwrap();
+                }
+            };
+            (Talker::new(boot, SECOND, 10), application)
+        };
+        let mut simulation = Simulation::new(seed)
+            .link(even())
+            .applications(2, &Limits::default(), start)
+            .faults(fault(FaultKind::TornWrite(1)));
+        simulation.dial(0, 1).unwrap();
+        simulation.run_for(SECOND * 10);
+        assert!(simulation.is_running(1) && fired(&simulation, "torn_write") == 0);
+        simulation.run_for(SECOND * 2);
+        assert!(!simulation.is_running(1) && fired(&simulation, "torn_write") == 1);
+        let log = simulation.disk(1).read("log").unwrap();
+        assert!((9 * 8..=10 * 8).contains(&log.len()), "{}", log.len());
+        torn += usize::from(!log.len().is_multiple_of(8));
+        simulation.run_for(SECOND * 10);
+        assert!(simulation.is_running(1));
+    }
+    assert!(torn > 5, "{torn}");
 }
 
 #[test]
