@@ -76,7 +76,9 @@ fn scenarios_that_make_no_sense_are_refused_with_a_reason() {
     for (text, reason) in [
         ("nodes = 1", "nodes must be between 2 and 10000"),
         ("degree = 0", "degree must be between 1 and 1000"),
-        ("seconds = 0", "seconds and converge_seconds must be between 1 and 86400"),
+        ("seconds = 0", "seconds must be between 1 and 86400, converge_seconds at most 86400"),
+        ("[traffic]\nitem_bytes = 70000", "item_bytes must be at most 65000"),
+        ("[byzantine]\nflooding = 1000000000", "of each misdeed there can be at most 1000 peers"),
         ("[chances]\nmeteor = { percent_of_runs = 1, per_minute = 1.0 }", "there is no fault \"meteor\""),
         ("[byzantine]\npolite = 1", "there is no misdeed \"polite\""),
         ("colour = 1", "unknown field"),

@@ -2,7 +2,7 @@
 //!
 //! The Swarm, its behaviours and the frame reader are the production ones, and cannot tell. Bytes
 //! arrive in order, late, and cut at random places. Each node is called exactly when its
-//! [`deadline`](Swarm::deadline) says, and never otherwise, so a forgotten deadline is a failing
+//! [`deadline`](Swarm::deadline) says and when something happens to it, so a forgotten deadline is a failing
 //! test.
 //!
 //! ```
@@ -49,9 +49,11 @@
 //!
 //! # What is judged
 //!
-//! After each step: one session per peer, nothing delivered outside of a session, time that never
-//! goes back, deadlines that move on, queues and memory within their limits, dials that end; and
-//! what [`Judge`]s say. A failure is a panic that names the seed, or is kept by a
+//! After each step: one session per peer, no more sessions than there may be, nothing delivered
+//! outside of a session, time that never goes back, deadlines that move on, queues within the sum of
+//! their limits and one frame, a Swarm and a driver that know the same connections, refused dials
+//! that end; now and then, that memory is within [`Limits::worst_case_bytes`]; and what [`Judge`]s
+//! say. A failure is a panic that names the seed, or is kept by a
 //! [`recording`](Simulation::recording) simulation. [`Simulation::converge`] ends all faults and
 //! demands that something comes to hold.
 //!

@@ -11,6 +11,9 @@ use spacetime_simulator::{Fault, LinkConfig, Misdeed, Plan};
 
 use crate::app::AppError;
 
+/// The largest payload of an item that fits its message.
+const MAX_ITEM_BYTES: usize = 65_000;
+
 /// A scenario, as it stands in a file. Everything but the name has a default.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,7 +148,13 @@ impl Scenario {
             return Err("degree must be between 1 and 1000".into());
         }
         if !(1..=86_400).contains(&self.seconds) || self.converge_seconds > 86_400 {
-            return Err("seconds and converge_seconds must be between 1 and 86400".into());
+            return Err("seconds must be between 1 and 86400, converge_seconds at most 86400".into());
+        }
+        if self.traffic.item_bytes > MAX_ITEM_BYTES {
+            return Err(format!("item_bytes must be at most {MAX_ITEM_BYTES}"));
+        }
+        if self.byzantine.values().any(|count| *count > 1000) {
+            return Err("of each misdeed there can be at most 1000 peers".into());
         }
         self.limits().validate().map_err(|error| error.to_string())?;
         if let Some(kind) = self.chances.unknown_kind() {
