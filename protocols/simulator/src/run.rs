@@ -157,11 +157,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             Scheduled::ActorWake(actor) => self.wake_actor(actor),
             Scheduled::Fault(index) => self.begin_fault(index),
             Scheduled::FaultEnds(index) => self.end_fault(index),
-            Scheduled::Start(node) => {
-                if self.nodes[node].has_power {
-                    self.start(node);
-                }
-            }
+            Scheduled::Start(node) => self.start(node),
         }
     }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -111,19 +110,16 @@ fn run_many(arguments: &Run) -> Result<(), AppError> {
     let scenario = Scenario::load(&arguments.scenario)?;
     let Seeds(from, to) = arguments.seeds.unwrap_or(Seeds(0, scenario.seeds));
     let seeds: Vec<_> = (from..to).collect();
-    let report = arguments.json.as_deref().map(create).transpose()?.map(Mutex::new);
+    let report = arguments.json.as_deref().map(create).transpose()?;
     let bar = progress_bar(seeds.len());
     let outcomes = run_seeds(&scenario, &seeds, arguments.jobs, |outcome| {
         bar.inc(1);
         if !outcome.ok {
             bar.suspend(|| say(how_to_replay(outcome, &arguments.scenario)));
         }
-        true
     });
     bar.finish_and_clear();
-    if let Some(report) = report {
-        let mut report =
-            report.into_inner().map_err(|error| AppError::failed("cannot write the report", error))?;
+    if let Some(mut report) = report {
         for outcome in &outcomes {
             let line = to_json(outcome)?;
             writeln!(report, "{line}").map_err(|error| AppError::failed("cannot write the report", error))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -181,26 +181,24 @@ impl World {
     }
 }
 
-/// Runs seeds on so many threads. `on_outcome` is told of each as it ends; returning false ends the
-/// whole. The outcomes come in the order of the seeds.
+/// Runs seeds on so many threads. `on_outcome` is told of each as it ends. The outcomes come in the
+/// order of the seeds.
 pub fn run_seeds(
     scenario: &Scenario,
     seeds: &[u64],
     jobs: usize,
-    on_outcome: impl Fn(&Outcome) -> bool + Sync,
+    on_outcome: impl Fn(&Outcome) + Sync,
 ) -> Vec<Outcome> {
-    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, seeds.len().max(1)) {
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
+                loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(seed) = seeds.get(index) else { break };
                     let outcome = run_seed(scenario, *seed, None);
-                    if !on_outcome(&outcome) {
-                        is_over.store(true, Ordering::Relaxed);
-                    }
+                    on_outcome(&outcome);
                     if let Ok(mut outcomes) = outcomes.lock() {
                         outcomes.insert(index, outcome);
                     }
