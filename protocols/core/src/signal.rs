@@ -1,5 +1,9 @@
 //! What the behaviours of a tree tell each other.
 
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+
 use crate::connection::ConnectionId;
 use crate::hash::Hash;
 use crate::offence::Offence;
@@ -26,5 +30,27 @@ pub enum Signal {
         height: u64,
         /// Its hash.
         hash: Hash,
+    },
+    /// A peer told addresses of others, or its own: hearsay, charged to who told it.
+    AddressesLearned {
+        /// From which connection.
+        from: ConnectionId,
+        /// What it told, at most 1000; admission rules have not been applied.
+        addresses: Arc<[SocketAddr]>,
+    },
+    /// What this node may tell others of the addresses that it knows, at most 1000; in the place of
+    /// what was said before.
+    AddressesToShare(Arc<[SocketAddr]>),
+    /// A peer answered a ping.
+    RoundTrip {
+        /// On which connection.
+        connection: ConnectionId,
+        /// After how long.
+        duration: Duration,
+    },
+    /// A peer was of use: the first to bring something that was wanted and proved valid.
+    Useful {
+        /// On which connection.
+        connection: ConnectionId,
     },
 }

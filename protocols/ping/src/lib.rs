@@ -53,8 +53,8 @@ use spacetime_core::canary::{self, Canary};
 use spacetime_core::message_set;
 use spacetime_core::wire::{self, Frame, MessageType, Nothing};
 use spacetime_core::{
-    CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Offence, Protocol, Rng, SendError, Time,
-    Violation,
+    CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Offence, Protocol, Rng, SendError, Signal,
+    Time, Violation,
 };
 
 /// How many of a peer's nonces are remembered as answered.
@@ -210,6 +210,7 @@ impl Ping {
         }
         let next = cx.now() + self.rng.jitter(self.config.interval);
         self.deadlines.set(connection, next);
+        cx.signal(Signal::RoundTrip { connection, duration: round_trip });
         cx.emit(Event { connection, round_trip });
         true
     }
