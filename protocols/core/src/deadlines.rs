@@ -12,12 +12,14 @@ use crate::time::Time;
 pub struct Deadlines<K> {
     by_key: BTreeMap<K, Time>,
     by_time: BTreeSet<(Time, K)>,
+    /// The first of `by_time`, which is asked for with every message.
+    next: Option<Time>,
 }
 
 impl<K: Ord + Copy> Deadlines<K> {
     /// No deadlines.
     pub const fn new() -> Self {
-        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new(), next: None }
     }
 
     /// Sets or moves the deadline of `key`.
@@ -26,6 +28,7 @@ impl<K: Ord + Copy> Deadlines<K> {
             self.by_time.remove(&(before, key));
         }
         self.by_time.insert((at, key));
+        self.find_next();
     }
 
     /// Sets the deadline of `key` unless it has an earlier one.
@@ -39,7 +42,12 @@ impl<K: Ord + Copy> Deadlines<K> {
     pub fn cancel(&mut self, key: K) {
         if let Some(at) = self.by_key.remove(&key) {
             self.by_time.remove(&(at, key));
+            self.find_next();
         }
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.by_time.first().map(|(at, _)| *at);
     }
 
     /// The deadline of `key`.
@@ -48,18 +56,18 @@ impl<K: Ord + Copy> Deadlines<K> {
     }
 
     /// The earliest deadline.
-    pub fn next(&self) -> Option<Time> {
-        self.by_time.first().map(|(at, _)| *at)
+    pub const fn next(&self) -> Option<Time> {
+        self.next
     }
 
     /// Takes out the earliest deadline if it is not after `now`.
     pub fn pop_due(&mut self, now: Time) -> Option<K> {
-        let (at, key) = *self.by_time.first()?;
-        if at > now {
+        if self.next? > now {
             return None;
         }
-        self.by_time.pop_first();
+        let (_, key) = self.by_time.pop_first()?;
         self.by_key.remove(&key);
+        self.find_next();
         debug_assert_eq!(self.by_key.len(), self.by_time.len(), "one deadline per key");
         Some(key)
     }

@@ -89,6 +89,7 @@ use actor::Cast;
 pub use actor::{Actor, Hands};
 pub use application::{Application, Effects};
 use audit::Audit;
+use bytes::BytesMut;
 pub use byzantine::{Byzantine, Misdeed};
 use clock::Clock;
 pub use clock::UNIX_START;
@@ -138,7 +139,7 @@ pub struct Simulation<B: NetworkBehaviour> {
     trace: Option<Trace>,
     steps: u64,
     checks: u64,
-    spare_buffers: Vec<Vec<u8>>,
+    spare_buffers: Vec<BytesMut>,
     scratch: Transmit,
 }
 

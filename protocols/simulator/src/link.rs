@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use spacetime_core::{ConnectionId, Time};
 
 /// How links and the hosts at their ends behave.
@@ -124,14 +125,14 @@ pub(crate) enum End {
 /// Something on its way, in order.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    Bytes(Vec<u8>),
+    Bytes(BytesMut),
     End,
     Reset,
 }
 
 impl Piece {
     /// Bytes that it takes on a line.
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
             Self::End | Self::Reset => 0,
@@ -155,7 +156,7 @@ pub(crate) struct Pipe {
     /// Held up by a fault.
     pub(crate) held: VecDeque<Piece>,
     /// Arrived, but the reader does not read at the moment.
-    pub(crate) unread: VecDeque<Vec<u8>>,
+    pub(crate) unread: VecDeque<BytesMut>,
     /// The end of the stream arrived, behind what is unread.
     pub(crate) ended: bool,
     /// Nothing arrives any more.

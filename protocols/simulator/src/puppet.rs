@@ -74,7 +74,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let (now, later) = rest.split_at(len);
             self.audit.bytes(now);
             self.links[link].pipes[1 - side].under_way += len;
-            self.send(link, 1 - side, Piece::Bytes(now.to_vec()));
+            self.send(link, 1 - side, Piece::Bytes(now.into()));
             rest = later;
         }
     }

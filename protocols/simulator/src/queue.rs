@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use bytes::BytesMut;
 use spacetime_core::{Address, ConnectionId, Time};
 
 use super::link::Piece;
@@ -19,7 +20,7 @@ pub(crate) enum Scheduled<C> {
     /// Something reaches the host at an end of a link, and must pass its line.
     AtHost { link: usize, side: usize, piece: Piece },
     /// Bytes arrive at an end of a link.
-    Bytes { link: usize, side: usize, bytes: Vec<u8> },
+    Bytes { link: usize, side: usize, bytes: BytesMut },
     /// The end of the stream arrives at an end of a link.
     End { link: usize, side: usize },
     /// The connection is torn: nothing more arrives at this end.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf as _;
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use spacetime_core::wire::{FrameReader, ReadStep};
 use spacetime_core::{Address, CloseReason, ConnectionId, DialError, NetworkBehaviour, Transmit};
 
@@ -18,8 +18,10 @@ const TRANSMIT_BYTES: usize = 64 * 1024;
 /// How often a node with slow hands reads, one piece from each socket.
 const SLOW_READ_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Buffers of pieces that are kept to be used again, and how large they may be.
-const MAX_SPARE_BUFFERS: usize = 1024;
+/// Buffers of pieces that are kept to be used again, as many as are under way when a thousand nodes
+/// flood; and how large they are.
+const MAX_SPARE_BUFFERS: usize = 16 * 1024;
+const MIN_SPARE_BYTES: usize = 512;
 const MAX_SPARE_BYTES: usize = 4096;
 
 impl<B: NetworkBehaviour> Simulation<B> {
@@ -199,8 +201,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
             len = 1 + self.rng.below(len as u64) as usize;
         }
         let mut bytes = self.spare_buffers.pop().unwrap_or_default();
-        bytes.resize(len, 0);
-        out.copy_to_slice(&mut bytes);
+        if !bytes.try_reclaim(len) {
+            bytes = BytesMut::with_capacity(len.max(MIN_SPARE_BYTES));
+        }
+        bytes.put(out.take(len));
         // Here and not where they arrive: what was just written is at hand.
         self.audit.bytes(&bytes);
         self.links[link].pipes[side].under_way += len;
@@ -269,7 +273,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     /// Takes the next piece that arrived, and lets the sender know.
-    fn take_piece(&mut self, link: usize, side: usize) -> Option<Vec<u8>> {
+    fn take_piece(&mut self, link: usize, side: usize) -> Option<BytesMut> {
         let heard_at = self.now + self.config.latency();
         let pipe = &mut self.links[link].pipes[side];
         let bytes = pipe.unread.pop_front()?;
@@ -296,17 +300,22 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 }
                 return;
             };
-            if let Some(attachment) = self.nodes[node].attachment(connection) {
-                attachment.reader.push(&bytes);
+            let attachment = self.nodes[node].attachment(connection);
+            if let Some(buffer) = attachment.and_then(|it| it.reader.push_buffer(bytes)) {
+                self.keep_buffer(buffer);
             }
-            self.keep_buffer(bytes);
             if !self.deliver_frames(node, connection) {
                 return;
+            }
+            let attachment = self.nodes[node].attachment(connection);
+            if let Some(buffer) = attachment.and_then(|it| it.reader.take_buffer()) {
+                self.keep_buffer(buffer);
             }
         }
     }
 
-    fn keep_buffer(&mut self, mut bytes: Vec<u8>) {
+    /// Keeps the memory of bytes that were read, for those that are sent next.
+    fn keep_buffer(&mut self, mut bytes: BytesMut) {
         if self.spare_buffers.len() < MAX_SPARE_BUFFERS && bytes.capacity() <= MAX_SPARE_BYTES {
             bytes.clear();
             self.spare_buffers.push(bytes);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use spacetime_core::canary::{self, Canary};
 use spacetime_core::wire::{ApplicationMessage, Frame, Nothing};
 use spacetime_core::{ConnectionId, ConnectionMap, Context, Protocol, Rng, Violation};
@@ -16,7 +16,13 @@ pub struct Item<'a> {
     /// Which one.
     pub id: u64,
     /// What it carries.
+    #[serde(serialize_with = "in_one_piece")]
     pub payload: &'a [u8],
+}
+
+/// Serde would take a slice for a sequence and write it byte by byte.
+fn in_one_piece<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 impl ApplicationMessage for Item<'_> {

@@ -52,8 +52,6 @@ struct Queue {
     copied: VecDeque<u8>,
     shared: VecDeque<Bytes>,
     bytes: usize,
-    /// Somebody was told `Full` and wants to hear when there is room.
-    refused: bool,
     /// Bytes of more urgent frames that went out while this queue waited.
     passed_over: usize,
 }
@@ -140,8 +138,36 @@ impl Queue {
 #[derive(Debug, Default)]
 pub(super) struct SendQueues {
     queues: [Queue; 4],
+    /// Which of them hold frames, one bit each: most of the time nothing more need be looked at.
+    waiting: Levels,
+    /// On which somebody was told `Full` and wants to hear when there is room.
+    refused: Levels,
     /// A frame larger than its queue's limit waits.
     holds_larger: bool,
+}
+
+/// Some of the four levels.
+#[derive(Clone, Copy, Debug, Default)]
+struct Levels(u8);
+
+impl Levels {
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn contains(self, priority: Priority) -> bool {
+        self.0 & 1 << index(priority) != 0
+    }
+
+    const fn set(&mut self, priority: Priority, is_in: bool) {
+        let bit = 1 << index(priority);
+        self.0 = if is_in { self.0 | bit } else { self.0 & !bit };
+    }
+
+    /// From the most urgent to the least.
+    fn iter(self) -> impl DoubleEndedIterator<Item = Priority> {
+        Priority::ALL.into_iter().filter(move |priority| self.contains(*priority))
+    }
 }
 
 const fn index(priority: Priority) -> usize {
@@ -175,11 +201,11 @@ impl SendQueues {
 
     /// Bytes that wait on all levels.
     pub(super) fn total_bytes(&self) -> usize {
-        self.queues.iter().map(|queue| queue.bytes).sum()
+        self.waiting.iter().map(|priority| self.queue(priority).bytes).sum()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.queues.iter().all(Queue::is_empty)
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Whether a frame of `len` bytes would be taken at this moment.
@@ -193,6 +219,7 @@ impl SendQueues {
     fn push(&mut self, frame: Outgoing<'_>, priority: Priority, limit: QueueLimit) {
         self.holds_larger |= frame.len() > limit.max_bytes;
         self.queue_mut(priority).push(frame, limit);
+        self.waiting.set(priority, true);
         debug_assert!(self.queue(priority).lens.len() <= limit.max_frames);
         debug_assert!(self.holds_larger || self.queue(priority).bytes <= limit.max_bytes);
     }
@@ -206,7 +233,7 @@ impl SendQueues {
     ) -> Result<(), Full> {
         let limit = limits.queue(priority);
         if !self.has_room(frame.len(), priority, limit) {
-            self.queue_mut(priority).refused = true;
+            self.refused.set(priority, true);
             return Err(Full);
         }
         self.push(frame, priority, limit);
@@ -239,9 +266,17 @@ impl SendQueues {
     }
 
     fn drop_oldest(&mut self, priority: Priority, limit: QueueLimit) -> Option<usize> {
-        let len = self.queue_mut(priority).pop(None)?;
+        let len = self.pop(priority, None)?;
         self.holds_larger &= len <= limit.max_bytes;
         Some(len)
+    }
+
+    fn pop(&mut self, priority: Priority, out: Option<&mut Transmit>) -> Option<usize> {
+        let queue = self.queue_mut(priority);
+        let len = queue.pop(out);
+        let is_waiting = !queue.is_empty();
+        self.waiting.set(priority, is_waiting);
+        len
     }
 
     /// Moves frames into `out` until it holds `max_bytes` or nothing is left, the most urgent
@@ -249,44 +284,37 @@ impl SendQueues {
     pub(super) fn transmit(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
         while out.len() < max_bytes {
             let Some(priority) = self.next_level() else { break };
-            let Some(len) = self.queue_mut(priority).pop(Some(out)) else {
-                break;
-            };
+            let Some(len) = self.pop(priority, Some(out)) else { break };
             self.holds_larger &= len <= limits.queue(priority).max_bytes;
             self.queue_mut(priority).passed_over = 0;
-            for less_urgent in self.queues.iter_mut().skip(index(priority) + 1) {
-                if !less_urgent.is_empty() {
-                    less_urgent.passed_over += len;
-                }
+            for less_urgent in self.waiting.iter().filter(|it| index(*it) > index(priority)) {
+                self.queue_mut(less_urgent).passed_over += len;
             }
         }
     }
 
     /// Moves only what is critical into `out`: a connection's last words.
     pub(super) fn transmit_critical(&mut self, out: &mut Transmit) {
-        while self.queue_mut(Priority::Critical).pop(Some(out)).is_some() {}
+        while self.pop(Priority::Critical, Some(out)).is_some() {}
     }
 
     /// The level whose turn it is: the most urgent, unless one below has waited too long.
     fn next_level(&self) -> Option<Priority> {
-        let waiting = || Priority::ALL.into_iter().filter(|priority| !self.queue(*priority).is_empty());
-        let starved = waiting().rfind(|priority| self.queue(*priority).passed_over >= MAX_PASSED_OVER);
-        starved.or_else(|| waiting().next())
+        let most_urgent = self.waiting.iter().next()?;
+        let mut less_urgent = self.waiting.iter().filter(|it| index(*it) > index(most_urgent));
+        let starved = less_urgent.rfind(|priority| self.queue(*priority).passed_over >= MAX_PASSED_OVER);
+        Some(starved.unwrap_or(most_urgent))
     }
 
     /// A level on which somebody was told `Full` and half of the room is free again. Asked once per
     /// refusal.
     pub(super) fn take_writable(&mut self, limits: &Limits) -> Option<Priority> {
-        Priority::ALL.into_iter().find(|priority| {
-            let limit = limits.queue(*priority);
-            let queue = self.queue_mut(*priority);
-            let half_free = queue.bytes <= limit.max_bytes / 2 && queue.lens.len() <= limit.max_frames / 2;
-            let writable = queue.refused && half_free;
-            if writable {
-                queue.refused = false;
-            }
-            writable
-        })
+        let writable = self.refused.iter().find(|priority| {
+            let (queue, limit) = (self.queue(*priority), limits.queue(*priority));
+            queue.bytes <= limit.max_bytes / 2 && queue.lens.len() <= limit.max_frames / 2
+        })?;
+        self.refused.set(writable, false);
+        Some(writable)
     }
 
     /// Memory held, in bytes.

@@ -1,5 +1,6 @@
 //! Cutting a stream of bytes into frames.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -136,7 +137,7 @@ pub struct FrameReader {
     /// `read_bytes` was last judged.
     most_waiting: usize,
     polls: u8,
-    large: Option<Large>,
+    large: Option<Box<Large>>,
     /// Payload bytes of an ignored frame that are still to come.
     skip: usize,
 }
@@ -206,10 +207,36 @@ impl FrameReader {
         }
     }
 
+    /// Takes bytes that stand in a buffer of their own: without a copy where nothing waits, or else
+    /// the buffer is given back.
+    ///
+    /// A driver that feeds a reader so, and takes the buffer back with
+    /// [`take_buffer`](Self::take_buffer), needs no read buffer per connection.
+    #[must_use = "the buffer can be used again"]
+    pub fn push_buffer(&mut self, bytes: BytesMut) -> Option<BytesMut> {
+        if self.buffer.is_empty() && self.large.is_none() {
+            self.chunk_bytes = bytes.capacity();
+            self.buffer = bytes;
+            None
+        } else {
+            self.push(&bytes);
+            Some(bytes)
+        }
+    }
+
+    /// The read buffer, if nothing is left in it.
+    pub fn take_buffer(&mut self) -> Option<BytesMut> {
+        let is_used = self.chunk_bytes > 0 && self.buffer.is_empty();
+        is_used.then(|| {
+            self.chunk_bytes = 0;
+            core::mem::take(&mut self.buffer)
+        })
+    }
+
     /// The next whole frames. Call until it answers something else, then read more bytes.
     pub fn poll_frames(&mut self) -> Result<ReadStep, FrameError> {
         if let Some(large) = self.large.take_if(|large| large.bytes.len() == large.total) {
-            return Ok(ReadStep::Frames(self.batch_of_one(large)));
+            return Ok(ReadStep::Frames(self.batch_of_one(*large)));
         }
         if self.large.is_some() {
             return Ok(ReadStep::NeedBytes);
@@ -326,7 +353,7 @@ impl FrameReader {
         let arrived = self.buffer.len().min(total);
         let mut bytes = Vec::with_capacity(total.min(MAX_SHARED_FRAME.max(arrived)));
         bytes.extend_from_slice(&self.buffer.split_to(arrived));
-        self.large = Some(Large { bytes, total, rule });
+        self.large = Some(Box::new(Large { bytes, total, rule }));
     }
 
     fn batch_of_one(&mut self, large: Large) -> Batch {

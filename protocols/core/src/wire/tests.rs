@@ -2,6 +2,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
@@ -34,19 +35,29 @@ fn drain(reader: &mut FrameReader, frames: &mut Vec<Frame>) -> Result<(), FrameE
     }
 }
 
-/// Reads `stream` in pieces of the given sizes, over and over.
+/// Reads `stream` in pieces of the given sizes, over and over; every other one by its buffer.
 fn read_in_pieces(mut stream: &[u8], pieces: &[usize]) -> (Vec<Frame>, Result<(), FrameError>) {
     let mut reader = FrameReader::new(rules(), 1024);
     reader.set_established();
     let mut frames = Vec::new();
-    let mut pieces = pieces.iter().cycle();
-    while !stream.is_empty() {
-        let (now, later) = stream.split_at((*pieces.next().unwrap()).clamp(1, stream.len()));
-        reader.push(now);
+    let mut buffer = BytesMut::new();
+    for (index, piece) in pieces.iter().cycle().enumerate() {
+        if stream.is_empty() {
+            break;
+        }
+        let (now, later) = stream.split_at((*piece).clamp(1, stream.len()));
+        if index % 2 == 0 {
+            reader.push(now);
+        } else {
+            buffer.clear();
+            buffer.extend_from_slice(now);
+            buffer = reader.push_buffer(buffer).unwrap_or_default();
+        }
         stream = later;
         if let Err(error) = drain(&mut reader, &mut frames) {
             return (frames, Err(error));
         }
+        buffer = reader.take_buffer().unwrap_or(buffer);
     }
     let end = reader.finish();
     (frames, end)
