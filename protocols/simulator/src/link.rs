@@ -147,6 +147,8 @@ pub(crate) struct Pipe {
     pub(crate) under_way: usize,
     /// Bytes that were read, and when the sender hears of it.
     pub(crate) heard: VecDeque<(Time, usize)>,
+    /// Bytes that were read while a fault held up the way back, on which the sender would hear of it.
+    pub(crate) unheard: usize,
     /// The sender has more and waits for room.
     pub(crate) sender_waits: bool,
     /// A [`Room`](crate::queue::Scheduled::Room) is scheduled.
@@ -174,11 +176,16 @@ pub(crate) struct Pipe {
 impl Pipe {
     /// Bytes that may still be sent.
     pub(crate) fn room(&mut self, now: Time, window_bytes: usize) -> usize {
+        self.hear(now);
+        window_bytes.saturating_sub(self.under_way)
+    }
+
+    /// The sender hears of what was read.
+    pub(crate) fn hear(&mut self, now: Time) {
         while let Some((_, bytes)) = self.heard.front().filter(|(at, _)| *at <= now) {
             self.under_way -= bytes;
             self.heard.pop_front();
         }
-        window_bytes.saturating_sub(self.under_way)
     }
 
     /// Nothing arrives any more, and nothing that arrived is read.
@@ -187,6 +194,7 @@ impl Pipe {
         self.unread = VecDeque::new();
         self.held = VecDeque::new();
         self.heard = VecDeque::new();
+        self.unheard = 0;
     }
 }
 

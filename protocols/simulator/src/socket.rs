@@ -274,14 +274,29 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// Takes the next piece that arrived, and lets the sender know.
     fn take_piece(&mut self, link: usize, side: usize) -> Option<BytesMut> {
+        let bytes = self.links[link].pipes[side].unread.pop_front()?;
+        if self.is_held(link, 1 - side) {
+            self.links[link].pipes[side].unheard += bytes.len();
+        } else {
+            self.acknowledge(link, side, bytes.len());
+        }
+        Some(bytes)
+    }
+
+    /// Tells the sender that so many bytes were read. It takes the way back.
+    pub(crate) fn acknowledge(&mut self, link: usize, side: usize, len: usize) {
         let heard_at = self.now + self.config.latency();
-        let pipe = &mut self.links[link].pipes[side];
-        let bytes = pipe.unread.pop_front()?;
-        pipe.heard.push_back((heard_at, bytes.len()));
+        let it = &mut self.links[link];
+        if it.is_half_open {
+            return;
+        }
+        let pipe = &mut it.pipes[side];
+        // Those who never ask for room hear of it as well.
+        pipe.hear(self.now);
+        pipe.heard.push_back((heard_at, len));
         if pipe.sender_waits {
             self.expect_room(link, side);
         }
-        Some(bytes)
     }
 
     /// Reads up to so many pieces of what arrived on a connection, unless the node or the reader

@@ -24,19 +24,22 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// Sends something towards an end of a link, behind everything that was sent before.
     pub(crate) fn send(&mut self, link: usize, side: usize, piece: Piece) {
-        let it = &mut self.links[link];
-        let [from, to] = [it.hosts[1 - side], it.hosts[side]];
+        let it = &self.links[link];
         if it.is_half_open || it.pipes[side].is_torn || it.pipes[side].is_over {
             // Swallowed. The sender finds out when its window is full, or never.
             return;
         }
-        let is_held =
-            it.pipes[side].clogs > 0 || !it.pipes[side].held.is_empty() || self.injector.is_cut(from, to);
-        if is_held {
+        if !it.pipes[side].held.is_empty() || self.is_held(link, side) {
             self.links[link].pipes[side].held.push_back(piece);
         } else {
             self.depart(link, side, piece);
         }
+    }
+
+    /// Whether a fault holds up what is sent towards an end of a link.
+    pub(crate) fn is_held(&self, link: usize, side: usize) -> bool {
+        let it = &self.links[link];
+        it.pipes[side].clogs > 0 || self.injector.is_cut(it.hosts[1 - side], it.hosts[side])
     }
 
     fn depart(&mut self, link: usize, side: usize, piece: Piece) {
@@ -112,13 +115,16 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn release(&mut self) {
         for link in 0..self.links.len() {
             for side in 0..2 {
-                let it = &mut self.links[link];
-                let [from, to] = [it.hosts[1 - side], it.hosts[side]];
-                if it.is_half_open {
-                    it.pipes[side].held.clear();
+                if self.links[link].is_half_open {
+                    self.links[link].pipes[side].held.clear();
                 }
-                if it.pipes[side].clogs > 0 || self.injector.is_cut(from, to) {
+                if self.is_held(link, side) {
                     continue;
+                }
+                // What was read at this side is said now.
+                let len = std::mem::take(&mut self.links[link].pipes[1 - side].unheard);
+                if len > 0 {
+                    self.acknowledge(link, 1 - side, len);
                 }
                 while let Some(piece) = self.links[link].pipes[side].held.pop_front() {
                     if !self.links[link].pipes[side].is_over {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use spacetime_core::{CloseReason, Event, Limits};
 use spacetime_simulator::{Boot, Effects, Fault, FaultKind, Partition, Shape, Simulation, UNIX_START};
 
-use crate::talker::{SECOND, Talker, even, heard, pair};
+use crate::talker::{SECOND, Talker, even, heard, pair, pair_that_says};
 
 /// A fault that begins after ten seconds and lasts for ten.
 fn fault(what: FaultKind) -> Vec<Fault> {
@@ -110,6 +110,21 @@ fn partitions_hold_up_what_crosses_them_in_one_direction_or_both() {
         assert_eq!(heard_now, expected, "{one_way}");
         simulation.run_for(SECOND * 2);
         assert_eq!([heard(&simulation, 0).len(), heard(&simulation, 1).len()], [20, 20]);
+    }
+}
+
+#[test]
+fn nobody_sends_more_than_a_window_to_those_whose_way_back_is_held_up() {
+    let partition = Partition { shape: Shape::Isolated, number: 0, one_way: true };
+    for (what, receiver) in
+        [(FaultKind::Partition(partition), 0), (FaultKind::Clog(0), 1), (FaultKind::Clog(2), 0)]
+    {
+        let mut simulation = pair_that_says(1, 10_000).faults(fault(what.clone()));
+        simulation.run_for(SECOND * 19);
+        // Nine lines before, and then 64 KiB.
+        assert_eq!(heard(&simulation, receiver).len(), 9 + 6, "{what:?}");
+        simulation.run_for(SECOND * 2);
+        assert_eq!(heard(&simulation, receiver), Vec::from_iter(0..20), "{what:?}");
     }
 }
 
