@@ -1,4 +1,7 @@
-//! The wall clock of one node, which may be wrong.
+//! The time of the simulation, and the wall clock of one node, which may be wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use spacetime_core::{Now, Time};
 
@@ -7,6 +10,23 @@ pub const UNIX_START: i64 = 1_800_000_000;
 
 /// Parts of a whole that clocks drift by.
 const PARTS_PER_MILLION: i64 = 1_000_000;
+
+/// What time it is in the simulation, for what is used outside of its calls as well. Clones tell the
+/// same time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrueTime {
+    nanos: Arc<AtomicU64>,
+}
+
+impl TrueTime {
+    pub(crate) fn set(&self, now: Time) {
+        self.nanos.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Time {
+        Time::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+}
 
 /// How one node's wall clock differs from the true one.
 #[derive(Clone, Copy, Debug, Default)]

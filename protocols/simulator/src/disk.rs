@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use spacetime_core::{Rng, Time};
 
+use super::clock::TrueTime;
+
 /// How long a healthy disk takes to sync.
 const SYNC_TIME: Duration = Duration::from_millis(2);
 
@@ -24,10 +26,14 @@ pub struct Disk {
 
 struct Inner {
     files: BTreeMap<String, File>,
-    now: Time,
+    now: TrueTime,
     rng: Rng,
-    /// What the operations since the last look took.
-    spent: Duration,
+    /// Until when the process that uses it is busy with what it does before.
+    not_before: Time,
+    /// When the last operation is done: the disk does one after the other.
+    free_at: Time,
+    /// Something took time since the last look.
+    was_used: bool,
     is_slow: u32,
     is_full: u32,
     is_failing: u32,
@@ -81,12 +87,14 @@ impl fmt::Display for DiskError {
 impl std::error::Error for DiskError {}
 
 impl Disk {
-    pub(crate) fn new(rng: Rng) -> Self {
+    pub(crate) fn new(rng: Rng, now: TrueTime) -> Self {
         let inner = Inner {
             files: BTreeMap::new(),
-            now: Time::ZERO,
+            now,
             rng,
-            spent: Duration::ZERO,
+            not_before: Time::ZERO,
+            free_at: Time::ZERO,
+            was_used: false,
             is_slow: 0,
             is_full: 0,
             is_failing: 0,
@@ -152,8 +160,10 @@ impl Disk {
             return Err(DiskError::Failed);
         }
         let slowness = if inner.is_slow > 0 { SLOWNESS } else { 1 };
-        inner.spent += SYNC_TIME * slowness;
-        let durable_at = inner.now + inner.spent;
+        let begins_at = inner.now.get().max(inner.not_before).max(inner.free_at);
+        let durable_at = begins_at + SYNC_TIME * slowness;
+        inner.free_at = durable_at;
+        inner.was_used = true;
         if let Some(file) = inner.files.get_mut(file) {
             for write in &mut file.unsynced {
                 write.durable_at = Some(write.durable_at.map_or(durable_at, |before| before.min(durable_at)));
@@ -162,13 +172,15 @@ impl Disk {
         Ok(())
     }
 
-    pub(crate) fn set_now(&self, now: Time) {
-        self.lock().now = now;
+    /// The process that uses it begins nothing before this time.
+    pub(crate) fn set_not_before(&self, at: Time) {
+        self.lock().not_before = at;
     }
 
-    /// What the operations since the last call took.
-    pub(crate) fn take_spent(&self) -> Duration {
-        std::mem::take(&mut self.lock().spent)
+    /// When the operations since the last call are done, if any took time.
+    pub(crate) fn take_done_at(&self) -> Option<Time> {
+        let mut inner = self.lock();
+        std::mem::take(&mut inner.was_used).then_some(inner.free_at)
     }
 
     pub(crate) fn set_cut_at_write(&self, cut: bool) {
@@ -194,8 +206,10 @@ impl Disk {
 
     /// The power goes. Of what was not synced in each file some of the first writes survive, and
     /// with `tears` the beginning of the next one. How many writes were lost or torn.
-    pub(crate) fn lose_power(&self, now: Time, tears: bool) -> usize {
+    pub(crate) fn lose_power(&self, tears: bool) -> usize {
         let mut inner = self.lock();
+        let now = inner.now.get();
+        inner.free_at = now;
         let Inner { files, rng, .. } = &mut *inner;
         let mut lost = 0;
         files.retain(|_, file| {
@@ -262,6 +276,11 @@ impl fmt::Debug for Disk {
 mod tests {
     use super::*;
 
+    fn new(seed: u64) -> (Disk, TrueTime) {
+        let now = TrueTime::default();
+        (Disk::new(Rng::from_number(seed), now.clone()), now)
+    }
+
     fn at(milliseconds: u64) -> Time {
         Time::from_epoch(Duration::from_millis(milliseconds))
     }
@@ -270,14 +289,14 @@ mod tests {
     fn what_was_synced_survives_and_the_rest_may_be_lost() {
         let mut outcomes = std::collections::BTreeSet::new();
         for seed in 0..50 {
-            let disk = Disk::new(Rng::from_number(seed));
+            let (disk, now) = new(seed);
             disk.append("log", b"one").unwrap();
             disk.sync("log").unwrap();
-            disk.set_now(at(10));
+            now.set(at(10));
             disk.append("log", b"two").unwrap();
             disk.append("log", b"six").unwrap();
             assert_eq!(disk.read("log").unwrap(), b"onetwosix");
-            disk.lose_power(at(10), false);
+            disk.lose_power(false);
             outcomes.insert(disk.read("log").unwrap());
         }
         assert_eq!(Vec::from_iter(outcomes), [b"one".to_vec(), b"onetwo".to_vec(), b"onetwosix".to_vec()]);
@@ -285,12 +304,14 @@ mod tests {
 
     #[test]
     fn a_sync_takes_its_time() {
-        let survives = |milliseconds| {
+        let survives = |milliseconds: u64| {
             (0..20).all(|seed| {
-                let disk = Disk::new(Rng::from_number(seed));
+                let (disk, now) = new(seed);
+                now.set(at(1000));
                 disk.append("log", b"one").unwrap();
                 disk.sync("log").unwrap();
-                disk.lose_power(at(milliseconds), false);
+                now.set(at(1000 + milliseconds));
+                disk.lose_power(false);
                 disk.read("log").unwrap() == b"one"
             })
         };
@@ -299,17 +320,34 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_does_one_thing_after_the_other() {
+        let (disk, now) = new(1);
+        now.set(at(10));
+        assert_eq!(disk.take_done_at(), None);
+        disk.sync("log").unwrap();
+        disk.sync("log").unwrap();
+        assert_eq!(disk.take_done_at(), Some(at(14)));
+        assert_eq!(disk.take_done_at(), None);
+        now.set(at(11));
+        disk.sync("log").unwrap();
+        assert_eq!(disk.take_done_at(), Some(at(16)));
+        disk.set_not_before(at(20));
+        disk.sync("log").unwrap();
+        assert_eq!(disk.take_done_at(), Some(at(22)));
+    }
+
+    #[test]
     fn torn_writes_keep_a_beginning_and_replaced_files_are_whole() {
         let mut lens = std::collections::BTreeSet::new();
         for seed in 0..100 {
-            let disk = Disk::new(Rng::from_number(seed));
+            let (disk, _) = new(seed);
             disk.replace("state", b"old").unwrap();
             disk.flush();
             disk.replace("state", b"newer").unwrap();
             disk.append("log", b"four").unwrap();
             disk.append("log", b"more").unwrap();
             disk.replace("first", b"one").unwrap();
-            disk.lose_power(at(0), true);
+            disk.lose_power(true);
             assert!(disk.read("first").is_none_or(|bytes| bytes == b"one"), "there or not there");
             let state = disk.read("state").unwrap();
             assert!(state == b"old" || state == b"newer");
@@ -322,7 +360,7 @@ mod tests {
 
     #[test]
     fn full_and_failing_disks_say_so() {
-        let disk = Disk::new(Rng::from_number(1));
+        let (disk, _) = new(1);
         disk.set_full(true);
         assert_eq!(disk.append("log", b"one"), Err(DiskError::Full));
         assert_eq!(disk.read("log"), None);

@@ -91,8 +91,8 @@ pub use application::{Application, Effects};
 use audit::Audit;
 use bytes::BytesMut;
 pub use byzantine::{Byzantine, Misdeed};
-use clock::Clock;
 pub use clock::UNIX_START;
+use clock::{Clock, TrueTime};
 pub use disk::{Disk, DiskError};
 use fault::Injector;
 pub use fault::{Chance, Fault, FaultKind, Partition, Plan, Shape};
@@ -119,6 +119,8 @@ type Trace = Box<dyn FnMut(Time, String)>;
 pub struct Simulation<B: NetworkBehaviour> {
     seed: u64,
     now: Time,
+    /// The same, for disks.
+    true_time: TrueTime,
     rng: Rng,
     config: LinkConfig,
     queue: Queue<B::Command>,
@@ -157,6 +159,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         Self {
             seed,
             now: Time::ZERO,
+            true_time: TrueTime::default(),
             rng: Rng::from_number(seed),
             config: LinkConfig::default(),
             queue: Queue::new(),
@@ -283,7 +286,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             address,
             peer_id: PeerId(rng.fork("peer id").bytes()),
             limits,
-            disk: Disk::new(rng.fork("disk")),
+            disk: Disk::new(rng.fork("disk"), self.true_time.clone()),
             clock: Clock::default(),
             factory,
             incarnation: 0,

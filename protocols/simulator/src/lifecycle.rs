@@ -33,6 +33,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Runs a tree on a node.
     pub(crate) fn run_process(&mut self, node: usize, tree: B, application: Option<Box<dyn Application<B>>>) {
         let it = &mut self.nodes[node];
+        // What the start has taken of the disk.
+        let busy_until = it.disk.take_done_at().unwrap_or(self.now);
         it.epoch = if it.incarnation == 0 { Time::ZERO } else { self.now };
         let swarm = Swarm::new(Witness::new(tree), it.peer_id, it.limits.clone())
             .expect("limits of a simulation are valid");
@@ -41,7 +43,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             swarm,
             attachments: ConnectionMap::new(),
             application,
-            busy_until: self.now,
+            busy_until,
             armed: None,
             dials: ConnectionMap::new(),
         });
@@ -57,7 +59,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.nodes[node].incarnation += 1;
         self.nodes[node].has_power = true;
         self.trace(|| format!("node {node} starts"));
-        self.nodes[node].disk.set_now(self.now);
+        self.nodes[node].disk.set_not_before(self.now);
         // Those who wait for an answer of its former life send again, and hear that nobody knows them.
         for link in 0..self.links.len() {
             for side in 0..2 {
@@ -86,7 +88,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn lose_power(&mut self, node: usize, tears: bool) -> Option<usize> {
         self.stop(node)?;
         self.nodes[node].has_power = false;
-        let lost = self.nodes[node].disk.lose_power(self.now, tears);
+        let lost = self.nodes[node].disk.lose_power(tears);
         self.trace(|| format!("node {node} loses power and {lost} writes"));
         Some(lost)
     }

@@ -19,7 +19,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             self.step();
         }
         if self.failure.is_none() {
-            self.now = until;
+            self.set_now(until);
         }
         self
     }
@@ -32,7 +32,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 return false;
             }
             if self.queue.next().is_none_or(|next| next > until) {
-                self.now = until;
+                self.set_now(until);
                 return false;
             }
             self.step();
@@ -68,13 +68,18 @@ impl<B: NetworkBehaviour> Simulation<B> {
             return;
         };
         debug_assert!(at >= self.now, "time never goes back");
-        self.now = at;
+        self.set_now(at);
         self.steps += 1;
         self.note(&scheduled);
         match self.node_of(&scheduled).filter(|node| self.nodes[*node].pauses > 0) {
             Some(node) => self.nodes[node].deferred.push_back(scheduled),
             None => self.happen(scheduled),
         }
+    }
+
+    fn set_now(&mut self, now: Time) {
+        self.now = now;
+        self.true_time.set(now);
     }
 
     /// Makes it part of the audit hash.
@@ -250,15 +255,16 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let Some(running) = &mut it.running else { return };
         let Some(application) = &mut running.application else { return };
         let mut effects = Effects::new(now.time, now.unix_seconds);
-        it.disk.set_now(self.now.max(running.busy_until));
+        // One thing after the other, so that commands stay in order.
+        let begins_at = self.now.max(running.busy_until);
+        it.disk.set_not_before(begins_at);
         application.on_event(event, &mut effects);
         if it.disk.take_cut() {
             self.injector.fired("torn_write");
             self.lose_power(node, true);
             return;
         }
-        // One thing after the other, so that commands stay in order.
-        let done_at = running.busy_until.max(self.now) + effects.time(it.disk.take_spent());
+        let done_at = it.disk.take_done_at().map_or(begins_at, |at| at.max(begins_at)) + effects.time();
         running.busy_until = done_at;
         for command in effects.commands {
             let command = Box::new(command);

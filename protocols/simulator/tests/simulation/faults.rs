@@ -213,6 +213,55 @@ fn what_was_synced_is_there_after_a_crash_and_what_was_not_may_be_lost() {
 }
 
 #[test]
+fn a_disk_takes_its_time_whether_or_not_somebody_waits_for_it() {
+    // Ten lines a second, each of which is written down and takes a second of a slow disk.
+    let mut behind = 0;
+    for seed in 0..20 {
+        let start = |boot: &Boot| {
+            let disk = boot.disk.clone();
+            let application = move |event: &Event<u64>, _: &mut Effects<Infallible>| {
+                if let Event::Behaviour(_) = event {
+                    disk.append("log", b"x").unwrap();
+                    disk.sync("log").unwrap();
+                }
+            };
+            (Talker::new(boot, SECOND / 10, 10), application)
+        };
+        let slow = Fault { at_ms: 0, duration_ms: 20_000, what: FaultKind::SlowDisk(1) };
+        let crash = Fault { at_ms: 10_000, duration_ms: 1000, what: FaultKind::Crash(1) };
+        let mut simulation = Simulation::new(seed)
+            .link(even())
+            .applications(2, &Limits::default(), start)
+            .faults(vec![slow, crash]);
+        simulation.dial(0, 1).unwrap();
+        simulation.run_for(SECOND * 10 - SECOND / 100);
+        assert!(simulation.disk(1).read("log").unwrap().len() > 90);
+        simulation.run_for(SECOND / 50);
+        let kept = simulation.disk(1).read("log").unwrap().len();
+        assert!(kept >= 9, "{kept}");
+        behind += usize::from(kept < 50);
+    }
+    assert!(behind > 5, "in {behind} runs of 20");
+}
+
+#[test]
+fn what_is_written_from_outside_is_written_at_the_time_it_is() {
+    let survives = |milliseconds: u64| {
+        (0..20).all(|seed| {
+            let crash = Fault { at_ms: 5000 + milliseconds, duration_ms: 1000, what: FaultKind::Crash(1) };
+            let mut simulation = pair(seed).faults(vec![crash]);
+            simulation.run_for(SECOND * 5);
+            simulation.disk(1).append("log", b"x").unwrap();
+            simulation.disk(1).sync("log").unwrap();
+            simulation.run_for(SECOND);
+            simulation.disk(1).read("log").is_some_and(|log| log == b"x")
+        })
+    };
+    assert!(!survives(1));
+    assert!(survives(2));
+}
+
+#[test]
 fn a_torn_write_is_one_that_was_under_way_when_the_power_went() {
     let mut torn = 0;
     for seed in 0..20 {
