@@ -16,7 +16,7 @@ const fn scenario_of(canary: Canary) -> &'static str {
         Canary::ForgottenDeadline | Canary::StuckDeadline => "half_open",
         Canary::TieBreakRemoved | Canary::SecondSession | Canary::ForgottenRedial => "simultaneous_dials",
         Canary::WrongPeerCharged | Canary::MessageAfterClose | Canary::LostTimeout => "misdeeds",
-        Canary::LeakedDial => "refused_dials",
+        Canary::LeakedDial | Canary::ForgottenDialTimeout => "refused_dials",
         Canary::UnboundedQueue => "slow_readers",
         Canary::LostWritable => "slow_lines",
         Canary::MissingSync | Canary::UncutLog => "torn_disks",

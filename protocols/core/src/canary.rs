@@ -21,6 +21,8 @@ pub enum Canary {
     WrongPeerCharged,
     /// A dial that failed stays in the table.
     LeakedDial,
+    /// Nobody looks whether a dial takes too long.
+    ForgottenDialTimeout,
     /// A send queue takes whatever comes.
     UnboundedQueue,
     /// One session more than there may be.
@@ -43,7 +45,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ForgottenDeadline,
         Self::StuckDeadline,
         Self::DedupOff,
@@ -51,6 +53,7 @@ impl Canary {
         Self::SecondSession,
         Self::WrongPeerCharged,
         Self::LeakedDial,
+        Self::ForgottenDialTimeout,
         Self::UnboundedQueue,
         Self::OffByOne,
         Self::MessageAfterClose,

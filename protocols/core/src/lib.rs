@@ -51,7 +51,7 @@ pub use peer::{Identity, Peer, PeerInfo};
 pub use request::{Expect, RequestError, RequestId};
 pub use rng::Rng;
 pub use signal::Signal;
-pub use swarm::{Action, Event, SendError, Statistics, Swarm, Transmit};
+pub use swarm::{Action, Event, QueueLoad, SendError, Statistics, Swarm, Transmit};
 pub use time::{Now, Time};
 
 /// Makes a tree of a struct of behaviours. See [`behaviour`].

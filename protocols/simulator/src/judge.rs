@@ -3,8 +3,12 @@
 use std::fmt;
 
 use spacetime_core::wire::{FRAME_HEADER, MAX_PAYLOAD};
-use spacetime_core::{ConnectionId, Event, Identity, NetworkBehaviour, Swarm, Time};
+use spacetime_core::wire::{MAX_SHARED_FRAME, Priority};
+use spacetime_core::{
+    ConnectionId, Event, Identity, Limits, NetworkBehaviour, QueueLimit, QueueLoad, Swarm, Time,
+};
 
+use super::socket::TRANSMIT_BYTES;
 use super::witness::Witness;
 use super::{Simulation, node::Running};
 
@@ -144,7 +148,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         if let Some(what) = unequal_connections(running) {
             return self.fail(FailureKind::Safety, Some(node), "connections", what);
         }
-        if with_memory && let Some(what) = too_much_memory(running) {
+        if with_memory && let Some(what) = too_much_memory(running, self.largest_frame_bytes) {
             self.fail(FailureKind::Safety, Some(node), "memory", what);
         }
     }
@@ -152,10 +156,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// A queue has been written to or read from.
     pub(crate) fn check_queue(&mut self, node: usize, connection: ConnectionId) {
         let Some(running) = &self.nodes[node].running else { return };
-        let queued = running.swarm.queued_bytes(connection);
-        let max = running.swarm.limits().queue_bytes() + self.largest_frame_bytes;
-        if queued > max {
-            let what = format!("{queued} bytes wait on {connection}, where {max} are allowed");
+        let loads = running.swarm.queue_loads(connection);
+        if let Some(what) = too_much_queued(&loads, running.swarm.limits(), self.largest_frame_bytes) {
+            let what = format!("on {connection} {what}");
             self.fail(FailureKind::Safety, Some(node), "queues", what);
         }
     }
@@ -165,6 +168,17 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let running = self.nodes[node].running.as_ref();
         if running.is_some_and(|running| running.dials.contains(connection)) {
             let what = format!("the dial {connection} failed, and nobody was told");
+            self.fail(FailureKind::Safety, Some(node), "dials", what);
+        }
+    }
+
+    /// So must one of which nothing was heard for as long as it may take.
+    pub(crate) fn expect_dial_over(&mut self, node: usize, incarnation: u32, connection: ConnectionId) {
+        let is_same = self.nodes[node].incarnation == incarnation;
+        let Some(running) = self.nodes[node].running.as_ref().filter(|_| is_same) else { return };
+        if running.dials.contains(connection) && !running.attachments.contains(connection) {
+            let timeout = running.swarm.limits().dial_timeout();
+            let what = format!("the dial {connection} was not answered, and goes on after {timeout:?}");
             self.fail(FailureKind::Safety, Some(node), "dials", what);
         }
     }
@@ -195,9 +209,88 @@ fn unequal_connections<B: NetworkBehaviour>(running: &Running<B>) -> Option<Stri
     (known != held).then(|| format!("the Swarm knows {known} connections, and its driver {held}"))
 }
 
-fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>) -> Option<String> {
-    let sockets = running.attachments.iter().map(|(_, it)| it.reader.held_bytes() + it.out.len());
-    let held = running.swarm.held_bytes() + sockets.sum::<usize>();
-    let max = running.swarm.limits().worst_case_bytes();
-    (held > max).then(|| format!("{held} bytes are held, where {max} are allowed"))
+/// What is wrong with what waits in the four queues of a connection.
+fn too_much_queued(loads: &[QueueLoad; 4], limits: &Limits, largest_frame_bytes: usize) -> Option<String> {
+    let mut larger = 0;
+    for (priority, load) in Priority::ALL.into_iter().zip(loads) {
+        let QueueLimit { max_frames, max_bytes } = limits.queue(priority);
+        let QueueLoad { frames, bytes } = *load;
+        // One frame may be larger, where nothing else waits and no other such frame.
+        larger += usize::from(bytes > max_bytes);
+        let is_larger_frame = frames == 1 && larger == 1 && bytes <= largest_frame_bytes;
+        if frames > max_frames || (bytes > max_bytes && !is_larger_frame) {
+            return Some(format!(
+                "{frames} frames of {bytes} bytes wait in the queue {priority:?}, \
+                 where {max_frames} frames of {max_bytes} bytes are allowed"
+            ));
+        }
+    }
+    None
+}
+
+/// What is wrong with what a node holds for its connections. All of them together may hold what is
+/// allowed, so that what leaks on one shows when it is more than all may have.
+fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>, largest_frame_bytes: usize) -> Option<String> {
+    let Running { swarm, attachments, .. } = running;
+    let limits = swarm.limits();
+    let mut sending = swarm.held_bytes();
+    for (connection, it) in attachments.iter() {
+        sending += it.out.len();
+        let frame = match swarm.peer(connection) {
+            Some(_) => LARGEST_FRAME_BYTES,
+            None => FRAME_HEADER + limits.first_frame_bytes() as usize,
+        };
+        let (held, max) = (it.reader.held_bytes(), frame + READ_BUFFER_BYTES);
+        if held > max {
+            return Some(format!("the reader of {connection} holds {held} bytes, where {max} are allowed"));
+        }
+    }
+    let max = attachments.len() * max_sending_bytes(limits, largest_frame_bytes);
+    (sending > max).then(|| format!("{sending} bytes are held to be sent, where {max} are allowed"))
+}
+
+/// The most memory that one connection takes for what is to be sent: full queues and what keeps them
+/// in order, a frame that is larger, and what is being written.
+fn max_sending_bytes(limits: &Limits, largest_frame_bytes: usize) -> usize {
+    let queue = |priority| {
+        let QueueLimit { max_frames, max_bytes } = limits.queue(priority);
+        max_bytes + max_bytes / 64 + max_frames * 8 + IDLE_QUEUE_BYTES
+    };
+    let queues: usize = Priority::ALL.into_iter().map(queue).sum();
+    queues + TRANSMIT_BYTES + 2 * largest_frame_bytes
+}
+
+/// What a queue keeps when it is empty: 4 KiB of bytes, and of lengths as much.
+const IDLE_QUEUE_BYTES: usize = 8 * 1024;
+
+/// What a reader holds beside one frame.
+const READ_BUFFER_BYTES: usize = 2 * MAX_SHARED_FRAME;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_queue_has_its_own_limit_and_one_frame_in_one_of_them_may_be_larger() {
+        let limit = QueueLimit { max_frames: 3, max_bytes: 2000 };
+        let limits =
+            Priority::ALL.into_iter().fold(Limits::default(), |limits, it| limits.with_queue(it, limit));
+        let complaint = |loads: [(usize, usize); 4]| {
+            let loads = loads.map(|(frames, bytes)| QueueLoad { frames, bytes });
+            too_much_queued(&loads, &limits, 5000)
+        };
+        let nothing = (0, 0);
+        for fine in [[nothing; 4], [(3, 2000); 4], [(3, 2000), (1, 5000), (3, 2000), (3, 2000)]] {
+            assert_eq!(complaint(fine), None);
+        }
+        for wrong in [(4, 2000), (3, 2001), (2, 5000), (1, 5001)] {
+            for place in 0..4 {
+                let mut loads = [nothing; 4];
+                loads[place] = wrong;
+                assert!(complaint(loads).is_some(), "{wrong:?} in {place}");
+            }
+        }
+        let what = complaint([nothing, (1, 2001), (1, 2001), nothing]).expect("two frames are larger");
+        assert!(what.starts_with("1 frames of 2001 bytes wait in the queue Normal"), "{what}");
+    }
 }

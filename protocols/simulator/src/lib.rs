@@ -50,10 +50,10 @@
 //! # What is judged
 //!
 //! After each step: one session per peer, no more sessions than there may be, nothing delivered
-//! outside of a session, time that never goes back, deadlines that move on, queues within the sum of
-//! their limits and one frame, a Swarm and a driver that know the same connections, refused dials
-//! that end; now and then, that memory is within [`Limits::worst_case_bytes`]; and what [`Judge`]s
-//! say. A failure is a panic that names the seed, or is kept by a
+//! outside of a session, time that never goes back, deadlines that move on, each queue within its
+//! limit, a Swarm and a driver that know the same connections, dials that end when they are refused
+//! or take too long; now and then, that connections hold no more memory than full queues and one
+//! larger frame take; and what [`Judge`]s say. A failure is a panic that names the seed, or is kept by a
 //! [`recording`](Simulation::recording) simulation. [`Simulation::converge`] ends all faults and
 //! demands that something comes to hold.
 //!
@@ -243,8 +243,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self
     }
 
-    /// The largest frame that any node sends, for the judgement of queues: they may go beyond their
-    /// limit by one. 16 MiB if nothing is said.
+    /// The largest frame that any node sends, for the judgement of queues and memory: one frame on a
+    /// connection may go beyond the limit of its queue. 16 MiB if nothing is said.
     #[must_use]
     pub const fn largest_frame_bytes(mut self, bytes: usize) -> Self {
         self.largest_frame_bytes = bytes;

@@ -17,6 +17,8 @@ pub(crate) enum Scheduled<C> {
     Dial(Box<Dial>),
     /// A dial was answered: by this link, or refused.
     DialAnswered { dialer: Dialer, link: Option<usize> },
+    /// A dial has taken as long as it may.
+    DialDue { node: usize, incarnation: u32, connection: ConnectionId },
     /// Something reaches the host at an end of a link, and must pass its line.
     AtHost { link: usize, side: usize, piece: Piece },
     /// Bytes arrive at an end of a link.

@@ -99,6 +99,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             Scheduled::Fault(index) => (11, *index),
             Scheduled::FaultEnds(index) => (12, *index),
             Scheduled::Start(node) => (13, *node),
+            Scheduled::DialDue { node, .. } => (15, *node),
         };
         self.audit.number(self.now.as_nanos());
         self.audit.number((number as u64) << 8 | tag);
@@ -124,7 +125,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         };
         match *scheduled {
             Scheduled::Wake(node) | Scheduled::Command { node, .. } | Scheduled::SlowRead(node) => Some(node),
-            Scheduled::DialAnswered { dialer: Dialer::Node { node, .. }, .. } => Some(node),
+            Scheduled::DialAnswered { dialer: Dialer::Node { node, .. }, .. }
+            | Scheduled::DialDue { node, .. } => Some(node),
             Scheduled::Bytes { link, side, .. }
             | Scheduled::End { link, side }
             | Scheduled::Reset { link, side } => holder(link, side),
@@ -138,6 +140,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             Scheduled::Wake(node) => self.wake(node),
             Scheduled::Dial(dial) => self.answer_dial(dial),
             Scheduled::DialAnswered { dialer, link } => self.dial_answered(dialer, link),
+            Scheduled::DialDue { node, incarnation, connection } => {
+                self.expect_dial_over(node, incarnation, connection)
+            }
             Scheduled::AtHost { link, side, piece } => self.reach_host(link, side, piece),
             Scheduled::Bytes { link, side, bytes } => {
                 let pipe = &mut self.links[link].pipes[side];
@@ -280,7 +285,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
         match action {
             Action::Dial { connection, address } => {
                 running.dials.insert(connection, ());
+                // Behind the node's own deadline.
+                let due_at = self.now + running.swarm.limits().dial_timeout() + Duration::from_nanos(1);
                 let incarnation = self.nodes[node].incarnation;
+                self.queue.push(due_at, Scheduled::DialDue { node, incarnation, connection });
                 self.start_dial(Dialer::Node { node, incarnation, connection }, address);
             }
             Action::Established { connection } => {

@@ -13,7 +13,7 @@ use super::queue::{Dial, Dialer, Scheduled};
 use super::{Place, Simulation};
 
 /// Bytes that a node takes over to write at once, as the real driver does.
-const TRANSMIT_BYTES: usize = 64 * 1024;
+pub(crate) const TRANSMIT_BYTES: usize = 64 * 1024;
 
 /// How often a node with slow hands reads, one piece from each socket.
 const SLOW_READ_INTERVAL: Duration = Duration::from_millis(500);

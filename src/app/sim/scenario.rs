@@ -38,6 +38,8 @@ pub struct Scenario {
     pub max_connections: usize,
     /// Bytes that each of a connection's four send queues holds; as production nodes do if it is 0.
     pub queue_bytes: usize,
+    /// Frames that each of them holds; as production nodes do if it is 0.
+    pub queue_frames: usize,
     /// What the nodes have to tell each other.
     pub traffic: Traffic,
     /// Peers that mean ill, by the names of [`Misdeed`]: how many of each.
@@ -95,6 +97,7 @@ impl Default for Scenario {
             links: Links::default(),
             max_connections: Limits::default().max_connections(),
             queue_bytes: 0,
+            queue_frames: 0,
             traffic: Traffic::default(),
             byzantine: BTreeMap::new(),
             honest_are_never_charged: false,
@@ -184,12 +187,12 @@ impl Scenario {
     /// The limits of the nodes.
     pub(super) fn limits(&self) -> Limits {
         let limits = Limits::default().with_max_connections(self.max_connections);
-        if self.queue_bytes == 0 {
-            return limits;
-        }
+        let or_default = |given: usize, default: usize| if given == 0 { default } else { given };
         Priority::ALL.into_iter().fold(limits, |limits, priority| {
-            let max_frames = limits.queue(priority).max_frames;
-            limits.with_queue(priority, QueueLimit { max_frames, max_bytes: self.queue_bytes })
+            let QueueLimit { max_frames, max_bytes } = limits.queue(priority);
+            let max_frames = or_default(self.queue_frames, max_frames);
+            let max_bytes = or_default(self.queue_bytes, max_bytes);
+            limits.with_queue(priority, QueueLimit { max_frames, max_bytes })
         })
     }
 

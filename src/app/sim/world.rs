@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use spacetime_core::chain::{ChainRules, DevelopmentChain, SpacetimeRules, block_hash, development_genesis};
+use spacetime_core::chain::{
+    ChainRules, DevelopmentChain, HEADER_BYTES, SpacetimeRules, block_hash, development_genesis,
+};
+use spacetime_core::wire::MAX_HEADERS;
 use spacetime_core::{Address, Event, Hash, Identity, NetworkBehaviour, Swarm};
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent};
 use spacetime_simulator::{
@@ -19,8 +22,11 @@ use super::scenario::Scenario;
 use crate::app::chain_keeper::{AcceptAll, ChainKeeper};
 use crate::store::{ChainStore, CheckedBlock};
 
-/// The largest frame that nodes of these networks send, apart from blocks: a list of headers.
-const LARGEST_FRAME_BYTES: usize = 1 << 20;
+/// The largest frame that nodes of these networks send, apart from items, blocks and lists of headers.
+const LARGEST_OTHER_FRAME_BYTES: usize = 32 * 1024;
+
+/// What stands around an item, a block or the headers of a list.
+const FRAME_OVERHEAD_BYTES: usize = 1024;
 
 /// A full node, and traffic like gossip.
 #[derive(NetworkBehaviour, Debug)]
@@ -81,7 +87,7 @@ impl World {
         simulation = simulation
             .keep_events(false)
             .recording()
-            .largest_frame_bytes(LARGEST_FRAME_BYTES.max(scenario.traffic.block_bytes + 1024))
+            .largest_frame_bytes(largest_frame_bytes(scenario))
             .judge(LedgerJudge(Rc::clone(&ledger)))
             .faults(scenario.faults_of(seed));
         if scenario.honest_are_never_charged {
@@ -139,6 +145,15 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The largest frame that any node of a scenario sends.
+fn largest_frame_bytes(scenario: &Scenario) -> usize {
+    let Scenario { traffic, seconds, .. } = scenario;
+    let blocks_made = (seconds * 1000).checked_div(traffic.block_every_ms).unwrap_or(0) as usize;
+    let headers = traffic.blocks_before.saturating_add(blocks_made).min(MAX_HEADERS);
+    let largest = traffic.item_bytes.max(traffic.block_bytes).max(headers * (4 + HEADER_BYTES));
+    LARGEST_OTHER_FRAME_BYTES.max(largest.saturating_add(FRAME_OVERHEAD_BYTES))
 }
 
 fn tip_of(simulation: &Simulation<SimulatedNode>, node: usize) -> (u64, Hash) {

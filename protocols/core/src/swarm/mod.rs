@@ -37,7 +37,7 @@ use alloc::string::ToString as _;
 use core::fmt;
 
 use network::{Delivery, Network};
-pub use output::{Action, Event, Statistics};
+pub use output::{Action, Event, QueueLoad, Statistics};
 use requests::Match;
 pub use sending::SendError;
 use sessions::Rivalry;
@@ -129,6 +129,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// Bytes that wait to be sent on a connection.
     pub fn queued_bytes(&self, connection: ConnectionId) -> usize {
         self.network.table.get(connection).map_or(0, |it| it.queues.total_bytes())
+    }
+
+    /// What waits in each of a connection's send queues, in the order of
+    /// [`Priority::ALL`](crate::wire::Priority::ALL).
+    pub fn queue_loads(&self, connection: ConnectionId) -> [QueueLoad; 4] {
+        self.network.table.get(connection).map_or_else(Default::default, |it| it.queues.loads())
     }
 
     /// Memory held for frames that wait to be sent on all connections, in bytes.

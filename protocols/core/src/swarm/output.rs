@@ -82,6 +82,15 @@ pub enum Action {
     },
 }
 
+/// What waits in one of a connection's send queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QueueLoad {
+    /// Frames.
+    pub frames: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
 /// Numbers since the Swarm began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::output::QueueLoad;
 use super::transmit::Transmit;
 use crate::canary::{self, Canary};
 use crate::limits::{Limits, QueueLimit};
@@ -197,6 +198,14 @@ impl SendQueues {
     /// Frames that wait on one level.
     pub(super) fn queued_frames(&self, priority: Priority) -> usize {
         self.queue(priority).lens.len()
+    }
+
+    /// What waits on each level.
+    pub(super) fn loads(&self) -> [QueueLoad; 4] {
+        Priority::ALL.map(|priority| QueueLoad {
+            frames: self.queued_frames(priority),
+            bytes: self.queued_bytes(priority),
+        })
     }
 
     /// Bytes that wait on all levels.
