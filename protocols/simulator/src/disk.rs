@@ -32,14 +32,26 @@ struct Inner {
     not_before: Time,
     /// When the last operation is done: the disk does one after the other.
     free_at: Time,
-    /// Something took time since the last look.
-    was_used: bool,
+    /// What there is to say since the last look.
+    report: Report,
     is_slow: u32,
     is_full: u32,
     is_failing: u32,
-    /// How many faults cut the power at the next write, and whether that has happened.
+    /// How many faults cut the power at the next write.
     cuts_at_write: u32,
-    is_cut: bool,
+}
+
+/// What happened on a disk since the last look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    /// When the operations are done, if any took time.
+    pub(crate) done_at: Option<Time>,
+    /// The power went in the middle of a write.
+    pub(crate) is_cut: bool,
+    /// Which faults had an effect.
+    pub(crate) was_slow: bool,
+    pub(crate) has_failed: bool,
+    pub(crate) was_full: bool,
 }
 
 #[derive(Default)]
@@ -94,12 +106,11 @@ impl Disk {
             rng,
             not_before: Time::ZERO,
             free_at: Time::ZERO,
-            was_used: false,
+            report: Report::default(),
             is_slow: 0,
             is_full: 0,
             is_failing: 0,
             cuts_at_write: 0,
-            is_cut: false,
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -120,7 +131,7 @@ impl Disk {
         if error == Some(DiskError::Full) {
             return Err(DiskError::Full);
         }
-        inner.is_cut |= inner.cuts_at_write > 0;
+        inner.report.is_cut |= inner.cuts_at_write > 0;
         let file = inner.files.entry(file.into()).or_default();
         file.unsynced.push(Write { before: Before::Length(file.bytes.len()), durable_at: None });
         file.bytes.extend_from_slice(bytes);
@@ -134,7 +145,7 @@ impl Disk {
         if let Some(error) = inner.error() {
             return Err(error);
         }
-        inner.is_cut |= inner.cuts_at_write > 0;
+        inner.report.is_cut |= inner.cuts_at_write > 0;
         let before = match inner.files.get_mut(file) {
             Some(file) => Before::Bytes(std::mem::take(&mut file.bytes)),
             None => Before::Absent,
@@ -163,7 +174,8 @@ impl Disk {
         let begins_at = inner.now.get().max(inner.not_before).max(inner.free_at);
         let durable_at = begins_at + SYNC_TIME * slowness;
         inner.free_at = durable_at;
-        inner.was_used = true;
+        inner.report.done_at = Some(durable_at);
+        inner.report.was_slow |= slowness > 1;
         if let Some(file) = inner.files.get_mut(file) {
             for write in &mut file.unsynced {
                 write.durable_at = Some(write.durable_at.map_or(durable_at, |before| before.min(durable_at)));
@@ -177,19 +189,20 @@ impl Disk {
         self.lock().not_before = at;
     }
 
-    /// When the operations since the last call are done, if any took time.
-    pub(crate) fn take_done_at(&self) -> Option<Time> {
+    /// Which faults had an effect since the last call. The rest of the report stays for the process.
+    pub(crate) fn take_felt(&self) -> Report {
         let mut inner = self.lock();
-        std::mem::take(&mut inner.was_used).then_some(inner.free_at)
+        let Report { done_at, is_cut, .. } = inner.report;
+        std::mem::replace(&mut inner.report, Report { done_at, is_cut, ..Report::default() })
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn take_report(&self) -> Report {
+        std::mem::take(&mut self.lock().report)
     }
 
     pub(crate) fn set_cut_at_write(&self, cut: bool) {
         count(&mut self.lock().cuts_at_write, cut);
-    }
-
-    /// Whether the power went in the middle of a write since the last call.
-    pub(crate) fn take_cut(&self) -> bool {
-        std::mem::take(&mut self.lock().is_cut)
     }
 
     pub(crate) fn set_slow(&self, is_slow: bool) {
@@ -252,8 +265,10 @@ impl Disk {
 impl Inner {
     fn error(&mut self) -> Option<DiskError> {
         if self.is_full > 0 {
+            self.report.was_full = true;
             Some(DiskError::Full)
         } else if self.is_failing > 0 && self.rng.chance(1, 2) {
+            self.report.has_failed = true;
             Some(DiskError::Failed)
         } else {
             None
@@ -323,17 +338,17 @@ mod tests {
     fn a_disk_does_one_thing_after_the_other() {
         let (disk, now) = new(1);
         now.set(at(10));
-        assert_eq!(disk.take_done_at(), None);
+        assert_eq!(disk.take_report().done_at, None);
         disk.sync("log").unwrap();
         disk.sync("log").unwrap();
-        assert_eq!(disk.take_done_at(), Some(at(14)));
-        assert_eq!(disk.take_done_at(), None);
+        assert_eq!(disk.take_report().done_at, Some(at(14)));
+        assert_eq!(disk.take_report().done_at, None);
         now.set(at(11));
         disk.sync("log").unwrap();
-        assert_eq!(disk.take_done_at(), Some(at(16)));
+        assert_eq!(disk.take_report().done_at, Some(at(16)));
         disk.set_not_before(at(20));
         disk.sync("log").unwrap();
-        assert_eq!(disk.take_done_at(), Some(at(22)));
+        assert_eq!(disk.take_report().done_at, Some(at(22)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use spacetime_core::{ConnectionMap, NetworkBehaviour, Swarm, Time};
 
+use super::fault::FaultKind;
 use super::link::{End, Piece};
 use super::node::{Boot, Running};
 use super::queue::Scheduled;
@@ -34,7 +35,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn run_process(&mut self, node: usize, tree: B, application: Option<Box<dyn Application<B>>>) {
         let it = &mut self.nodes[node];
         // What the start has taken of the disk.
-        let busy_until = it.disk.take_done_at().unwrap_or(self.now);
+        let busy_until = it.disk.take_report().done_at.unwrap_or(self.now);
         it.epoch = if it.incarnation == 0 { Time::ZERO } else { self.now };
         let swarm = Swarm::new(Witness::new(tree), it.peer_id, it.limits.clone())
             .expect("limits of a simulation are valid");
@@ -123,6 +124,12 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn reset_peer(&mut self, link: usize, side: usize) {
         self.links[link].ends[side] = End::Gone;
         self.send(link, 1 - side, Piece::Reset);
+    }
+
+    /// Something happens to a node that stands still.
+    pub(crate) fn postpone(&mut self, node: usize, scheduled: Scheduled<B::Command>) {
+        self.injector.felt(node, |what| matches!(what, FaultKind::Pause(_)));
+        self.nodes[node].deferred.push_back(scheduled);
     }
 
     /// A node that stood still goes on: everything that happened meanwhile happens now.

@@ -72,7 +72,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.steps += 1;
         self.note(&scheduled);
         match self.node_of(&scheduled).filter(|node| self.nodes[*node].pauses > 0) {
-            Some(node) => self.nodes[node].deferred.push_back(scheduled),
+            Some(node) => self.postpone(node, scheduled),
             None => self.happen(scheduled),
         }
     }
@@ -205,7 +205,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let it = &mut self.nodes[node];
         if it.pauses > 0 {
             let command = Box::new(command);
-            return it.deferred.push_back(Scheduled::Command { node, incarnation, command });
+            return self.postpone(node, Scheduled::Command { node, incarnation, command });
         }
         if let Some(running) = it.running.as_mut().filter(|_| it.incarnation == incarnation) {
             running.swarm.handle_command(now, command);
@@ -264,12 +264,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let begins_at = self.now.max(running.busy_until);
         it.disk.set_not_before(begins_at);
         application.on_event(event, &mut effects);
-        if it.disk.take_cut() {
+        let report = it.disk.take_report();
+        self.injector.felt_on_disk(node, report);
+        if report.is_cut {
             self.injector.fired("torn_write");
             self.lose_power(node, true);
             return;
         }
-        let done_at = it.disk.take_done_at().map_or(begins_at, |at| at.max(begins_at)) + effects.time();
+        let done_at = report.done_at.map_or(begins_at, |at| at.max(begins_at)) + effects.time();
         running.busy_until = done_at;
         for command in effects.commands {
             let command = Box::new(command);

@@ -7,6 +7,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use spacetime_core::wire::{FrameReader, ReadStep};
 use spacetime_core::{Address, CloseReason, ConnectionId, DialError, NetworkBehaviour, Transmit};
 
+use super::fault::FaultKind;
 use super::link::{End, Link, Piece};
 use super::node::Attachment;
 use super::queue::{Dial, Dialer, Scheduled};
@@ -54,6 +55,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
             _ => usize::MAX,
         };
         if self.injector.is_cut(from_host, to_host) || self.injector.is_cut(to_host, from_host) {
+            self.injector.felt_between(from_host, to_host);
+            self.injector.felt_between(to_host, from_host);
             return;
         }
         let listener = match place {
@@ -63,11 +66,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     return;
                 }
                 if it.pauses > 0 {
-                    it.deferred.push_back(Scheduled::Dial(dial));
-                    return;
+                    return self.postpone(node, Scheduled::Dial(dial));
                 }
                 let now = it.clock.read(self.now, it.epoch);
                 let refuses = it.refusals > 0;
+                if refuses {
+                    self.injector.felt(node, |what| matches!(what, FaultKind::RefusedDials(_)));
+                }
                 let swarm = it.running.as_mut().map(|running| &mut running.swarm).filter(|_| !refuses);
                 swarm.and_then(|swarm| swarm.handle_accept(now, from).ok()).map(|id| End::Node(node, id))
             }
@@ -248,6 +253,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
             End::Node(node, connection) => {
                 if self.nodes[node].slow_readings == 0 {
                     self.read(node, connection, usize::MAX);
+                } else {
+                    self.injector.felt(node, |what| matches!(what, FaultKind::SlowReader(_)));
                 }
             }
             End::Puppet(puppet) => {
@@ -276,6 +283,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     fn take_piece(&mut self, link: usize, side: usize) -> Option<BytesMut> {
         let bytes = self.links[link].pipes[side].unread.pop_front()?;
         if self.is_held(link, 1 - side) {
+            self.feel_hold(link, 1 - side);
             self.links[link].pipes[side].unheard += bytes.len();
         } else {
             self.acknowledge(link, side, bytes.len());

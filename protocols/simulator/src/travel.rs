@@ -30,6 +30,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             return;
         }
         if !it.pipes[side].held.is_empty() || self.is_held(link, side) {
+            self.feel_hold(link, side);
             self.links[link].pipes[side].held.push_back(piece);
         } else {
             self.depart(link, side, piece);
@@ -40,6 +41,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn is_held(&self, link: usize, side: usize) -> bool {
         let it = &self.links[link];
         it.pipes[side].clogs > 0 || self.injector.is_cut(it.hosts[1 - side], it.hosts[side])
+    }
+
+    /// Counts the faults that do so.
+    pub(crate) fn feel_hold(&mut self, link: usize, side: usize) {
+        let it = &self.links[link];
+        if it.pipes[side].clogs > 0 {
+            self.injector.felt_on_way(link, side);
+        }
+        self.injector.felt_between(it.hosts[1 - side], it.hosts[side]);
     }
 
     fn depart(&mut self, link: usize, side: usize, piece: Piece) {

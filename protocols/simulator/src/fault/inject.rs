@@ -1,13 +1,13 @@
 //! Making things go wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use spacetime_core::{NetworkBehaviour, Rng, Time};
 
 use super::{Fault, FaultKind, Partition, Shape};
 use crate::Simulation;
-use crate::disk::count;
+use crate::disk::{Report, count};
 use crate::queue::Scheduled;
 
 /// How long after the beginning nodes that are down for no time are started again.
@@ -19,6 +19,8 @@ pub(crate) struct Injector {
     faults: Vec<Fault>,
     /// What the ones that have begun and not ended befell.
     active: BTreeMap<usize, usize>,
+    /// Those of them that had no effect yet.
+    unfelt: BTreeSet<usize>,
     partitions: BTreeMap<usize, Cut>,
     fired: BTreeMap<&'static str, u64>,
     has_stopped: bool,
@@ -31,13 +33,61 @@ struct Cut {
     one_way: bool,
 }
 
+impl Cut {
+    /// Whether it lies between two hosts, in this direction.
+    fn is_between(&self, from: usize, to: usize) -> bool {
+        let is_inside = |host: usize| self.is_inside.get(host).is_some_and(|inside| *inside);
+        is_inside(from) != is_inside(to) && (!self.one_way || is_inside(from))
+    }
+}
+
 impl Injector {
     /// Whether a partition lies between two hosts, in this direction.
     pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.partitions.values().any(|cut| {
-            let is_inside = |host: usize| cut.is_inside.get(host).is_some_and(|inside| *inside);
-            is_inside(from) != is_inside(to) && (!cut.one_way || is_inside(from))
-        })
+        self.partitions.values().any(|cut| cut.is_between(from, to))
+    }
+
+    /// A fault has an effect on what it befell: those that do so for the first time count.
+    pub(crate) fn felt(&mut self, target: usize, is_it: impl Fn(&FaultKind) -> bool) {
+        let Self { faults, active, unfelt, fired, .. } = self;
+        unfelt.retain(|index| {
+            let what = &faults[*index].what;
+            let is_felt = active.get(index) == Some(&target) && is_it(what);
+            if is_felt {
+                *fired.entry(what.name()).or_default() += 1;
+            }
+            !is_felt
+        });
+    }
+
+    /// Something is held up in a direction of a link.
+    pub(crate) fn felt_on_way(&mut self, link: usize, to: usize) {
+        self.felt(link, |what| matches!(what, FaultKind::Clog(number) if side(*number) == to));
+    }
+
+    /// Something is held up between two hosts.
+    pub(crate) fn felt_between(&mut self, from: usize, to: usize) {
+        let Self { unfelt, partitions, fired, .. } = self;
+        unfelt.retain(|index| {
+            let is_felt = partitions.get(index).is_some_and(|cut| cut.is_between(from, to));
+            if is_felt {
+                *fired.entry("partition").or_default() += 1;
+            }
+            !is_felt
+        });
+    }
+
+    /// What was wanted of a node's disk took longer, or came to nothing.
+    pub(crate) fn felt_on_disk(&mut self, node: usize, report: Report) {
+        let Report { was_slow, has_failed, was_full, .. } = report;
+        if was_slow || has_failed || was_full {
+            self.felt(node, |what| match what {
+                FaultKind::SlowDisk(_) => was_slow,
+                FaultKind::FailingDisk(_) => has_failed,
+                FaultKind::FullDisk(_) => was_full,
+                _ => false,
+            });
+        }
     }
 
     /// Counts something that went wrong.
@@ -81,9 +131,20 @@ impl<B: NetworkBehaviour> Simulation<B> {
         if !self.begin(index, &what, target) {
             return;
         }
-        // Damage counts when it is done, not when it may be.
-        if !matches!(what, FaultKind::Corruption(_) | FaultKind::Truncation(_) | FaultKind::TornWrite(_)) {
-            self.injector.fired(what.name());
+        match what {
+            // Each bit and each write counts that is damaged.
+            FaultKind::Corruption(_) | FaultKind::Truncation(_) | FaultKind::TornWrite(_) => {}
+            FaultKind::Clog(_)
+            | FaultKind::RefusedDials(_)
+            | FaultKind::SlowReader(_)
+            | FaultKind::Partition(_)
+            | FaultKind::Pause(_)
+            | FaultKind::SlowDisk(_)
+            | FaultKind::FailingDisk(_)
+            | FaultKind::FullDisk(_) => {
+                self.injector.unfelt.insert(index);
+            }
+            _ => self.injector.fired(what.name()),
         }
         self.trace(|| format!("fault: {what:?} befalls {target}"));
         self.injector.active.insert(index, target);
@@ -179,8 +240,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     pub(crate) fn end_fault(&mut self, index: usize) {
-        let Some(target) = self.injector.active.remove(&index) else { return };
+        let Some(target) = self.injector.active.get(&index).copied() else { return };
         let what = self.injector.faults[index].what.clone();
+        if matches!(what, FaultKind::SlowDisk(_) | FaultKind::FailingDisk(_) | FaultKind::FullDisk(_)) {
+            // What nobody but the disk has noticed yet.
+            let felt = self.nodes[target].disk.take_felt();
+            self.injector.felt_on_disk(target, felt);
+        }
+        self.injector.active.remove(&index);
+        self.injector.unfelt.remove(&index);
         self.trace(|| format!("fault over: {what:?} of {target}"));
         match what {
             // A connection that leads nowhere stays like that until somebody gives it up.

@@ -336,6 +336,47 @@ fn disks_fill_up_and_fail_for_a_while() {
 }
 
 #[test]
+fn a_fault_counts_once_and_when_it_has_an_effect() {
+    let silent = |boot: &Boot| Talker::new(boot, SECOND * 1000, 10);
+    let partition = Partition { shape: Shape::Isolated, number: 0, one_way: false };
+    let kinds = [
+        FaultKind::Clog(0),
+        FaultKind::Partition(partition),
+        FaultKind::Pause(1),
+        FaultKind::SlowReader(1),
+        FaultKind::RefusedDials(1),
+        FaultKind::SlowDisk(1),
+        FaultKind::FailingDisk(1),
+        FaultKind::FullDisk(1),
+    ];
+    for what in kinds {
+        let name = what.name();
+        let count = |is_used: bool| {
+            let mut simulation = if is_used {
+                pair(1)
+            } else {
+                let mut silent = Simulation::new(1).link(even()).nodes(2, silent);
+                silent.dial(0, 1).unwrap();
+                silent
+            };
+            simulation = simulation.faults(fault(what.clone()));
+            simulation.run_for(SECOND * 15);
+            if is_used {
+                for _ in 0..20 {
+                    let _ =
+                        simulation.disk(1).append("log", b"x").and_then(|()| simulation.disk(1).sync("log"));
+                }
+                let third = simulation.add_node(Limits::default(), |boot| Talker::new(&boot, SECOND, 10));
+                simulation.dial(third, 1).unwrap();
+            }
+            simulation.run_for(SECOND * 15);
+            fired(&simulation, name)
+        };
+        assert_eq!((count(false), count(true)), (0, 1), "{name}");
+    }
+}
+
+#[test]
 fn when_faults_are_stopped_the_network_is_whole() {
     let kinds = [
         FaultKind::Kill(1),
