@@ -403,6 +403,21 @@ impl<B: NetworkBehaviour> Simulation<B> {
     ///
     /// If it does not run.
     pub fn act<R>(&mut self, node: usize, f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R) -> R {
+        self.act_as(node, "act", f)
+    }
+
+    /// The same, under a name that tells it from other acts in the audit hash and the trace.
+    ///
+    /// # Panics
+    ///
+    /// If the node does not run.
+    pub fn act_as<R>(
+        &mut self,
+        node: usize,
+        label: &str,
+        f: impl FnOnce(&mut B, &mut Context<'_, B::Event>) -> R,
+    ) -> R {
+        self.note_act(node, label);
         let now = self.clock(node);
         let running = self.nodes[node].running.as_mut().expect("the node is running");
         let result = running.swarm.act(now, |witness, cx| f(witness.tree_mut(), cx));
@@ -419,11 +434,12 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Lets one node dial another. The id of the connection, or why it was not even tried.
     pub fn dial(&mut self, node: usize, to: usize) -> Result<ConnectionId, DialError> {
         let address = self.address(to);
-        self.act(node, |_, cx| cx.dial(address))
+        self.act_as(node, &format!("dial {address}"), |_, cx| cx.dial(address))
     }
 
     /// Stops or resumes a node's reading from its sockets.
     pub fn set_reading_paused(&mut self, node: usize, paused: bool) {
+        self.note_act(node, if paused { "pause reading" } else { "resume reading" });
         self.nodes[node].reading_paused = paused;
         if !paused {
             self.read_all(node);

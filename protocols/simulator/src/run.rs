@@ -117,6 +117,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
         });
     }
 
+    /// Makes what a test does to a node by itself part of the audit hash.
+    pub(crate) fn note_act(&mut self, node: usize, label: &str) {
+        self.audit.number(self.now.as_nanos());
+        self.audit.number((node as u64) << 8 | 16);
+        self.audit.bytes(label.as_bytes());
+        self.trace(|| format!("node {node} is made to {label}"));
+    }
+
     /// The node to which it happens, if it is one that may stand still.
     fn node_of(&self, scheduled: &Scheduled<B::Command>) -> Option<usize> {
         let holder = |link: usize, side: usize| match self.links[link].ends[side] {

@@ -107,6 +107,31 @@ fn equal_runs_are_equal_and_others_are_not() {
 }
 
 #[test]
+fn what_a_test_does_by_itself_is_part_of_the_audit() {
+    let run = |f: fn(&mut Simulation<Talker>)| {
+        let mut simulation = pair(1);
+        simulation.run_for(SECOND * 3);
+        f(&mut simulation);
+        simulation.run_for(SECOND * 3);
+        simulation.audit()
+    };
+    // None of them does anything that is seen.
+    let all = [
+        run(|_| {}),
+        run(|simulation| simulation.act(0, |_, _| ())),
+        run(|simulation| simulation.act(1, |_, _| ())),
+        run(|simulation| (0..2).for_each(|_| simulation.act(1, |_, _| ()))),
+        run(|simulation| simulation.act_as(1, "look", |_, _| ())),
+        run(|simulation| assert!(simulation.dial(0, 1).is_err())),
+        run(|simulation| simulation.set_reading_paused(0, false)),
+    ];
+    for (index, audit) in all.iter().enumerate() {
+        assert!(!all[..index].contains(audit), "{index}");
+    }
+    assert_eq!(run(|simulation| simulation.act(1, |_, _| ())), all[2]);
+}
+
+#[test]
 fn a_run_in_slices_is_the_same_run() {
     let mut whole = pair(6);
     whole.run_for(SECOND * 10);
