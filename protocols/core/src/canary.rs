@@ -17,6 +17,8 @@ pub enum Canary {
     TieBreakRemoved,
     /// A peer may have any number of sessions.
     SecondSession,
+    /// The end of a session leaves its peer in the list of those who have one.
+    SessionNotForgotten,
     /// An offence is charged to somebody else.
     WrongPeerCharged,
     /// A dial that failed stays in the table.
@@ -45,12 +47,13 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ForgottenDeadline,
         Self::StuckDeadline,
         Self::DedupOff,
         Self::TieBreakRemoved,
         Self::SecondSession,
+        Self::SessionNotForgotten,
         Self::WrongPeerCharged,
         Self::LeakedDial,
         Self::ForgottenDialTimeout,

@@ -15,6 +15,29 @@ use super::{Simulation, node::Running};
 /// How often all of a node's memory is added up, in calls of its Swarm.
 const MEMORY_INTERVAL: u64 = 64;
 
+/// What may happen to one node in a virtual millisecond.
+const MAX_STEPS: u64 = 100_000;
+
+/// Counts what happens to somebody in a millisecond, or nearly: in 2^20 ns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    moment: u64,
+    steps: u64,
+}
+
+impl Pace {
+    /// Something happens. How much did at this moment.
+    #[inline]
+    pub(crate) const fn step(&mut self, now: Time) -> u64 {
+        let moment = now.as_nanos() >> 20;
+        if self.moment != moment {
+            *self = Self { moment, steps: 0 };
+        }
+        self.steps += 1;
+        self.steps
+    }
+}
+
 /// Something that did not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -150,6 +173,23 @@ impl<B: NetworkBehaviour> Simulation<B> {
         }
         if with_memory && let Some(what) = too_much_memory(running, self.largest_frame_bytes) {
             self.fail(FailureKind::Safety, Some(node), "memory", what);
+        }
+    }
+
+    /// Something happens, to a node or to none. Whoever makes something happen again and again, and no
+    /// time pass, would hold the simulation for ever.
+    #[inline]
+    pub(crate) fn check_pace(&mut self, node: Option<usize>) {
+        let (steps, max) = match node {
+            Some(node) => (self.nodes[node].pace.step(self.now), MAX_STEPS),
+            None => {
+                let hosts = (self.nodes.len() + self.actors.len()) as u64;
+                (self.pace.step(self.now), MAX_STEPS * hosts.max(1))
+            }
+        };
+        if steps > max {
+            let what = format!("more than {max} things happen in a millisecond");
+            self.fail(FailureKind::Safety, node, "steps", what);
         }
     }
 

@@ -50,7 +50,8 @@
 //! # What is judged
 //!
 //! After each step: one session per peer, no more sessions than there may be, nothing delivered
-//! outside of a session, time that never goes back, deadlines that move on, each queue within its
+//! outside of a session, time that never goes back, deadlines that move on, at most 100,000 things
+//! that happen to a node in a millisecond, signals that end, each queue within its
 //! limit, a Swarm and a driver that know the same connections, dials that end when they are refused
 //! or take too long; now and then, that connections hold no more memory than full queues and one
 //! larger frame take; and what [`Judge`]s say. A failure is a panic that names the seed, or is kept by a
@@ -96,6 +97,7 @@ use clock::{Clock, TrueTime};
 pub use disk::{Disk, DiskError};
 use fault::Injector;
 pub use fault::{Chance, Fault, FaultKind, Partition, Plan, Shape};
+use judge::Pace;
 pub use judge::{Failure, FailureKind, Judge};
 use link::Link;
 pub use link::LinkConfig;
@@ -141,6 +143,8 @@ pub struct Simulation<B: NetworkBehaviour> {
     trace: Option<Trace>,
     steps: u64,
     checks: u64,
+    /// How much happens to others than nodes.
+    pace: Pace,
     spare_buffers: Vec<BytesMut>,
     scratch: Transmit,
 }
@@ -179,6 +183,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             trace: None,
             steps: 0,
             checks: 0,
+            pace: Pace::default(),
             spare_buffers: Vec::new(),
             scratch: Transmit::new(),
         }
@@ -302,6 +307,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             refusals: 0,
             pauses: 0,
             deferred: VecDeque::new(),
+            pace: Pace::default(),
         });
         index
     }

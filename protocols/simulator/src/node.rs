@@ -12,6 +12,7 @@ use spacetime_core::{
 use super::application::Application;
 use super::clock::Clock;
 use super::disk::Disk;
+use super::judge::Pace;
 use super::queue::Scheduled;
 use super::witness::Witness;
 
@@ -91,6 +92,8 @@ pub(crate) struct Node<B: NetworkBehaviour> {
     /// How many faults make it stand still; what happened to it meanwhile.
     pub(crate) pauses: u32,
     pub(crate) deferred: VecDeque<Scheduled<B::Command>>,
+    /// How much happens to it.
+    pub(crate) pace: Pace,
 }
 
 impl<B: NetworkBehaviour> Node<B> {

@@ -71,7 +71,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.set_now(at);
         self.steps += 1;
         self.note(&scheduled);
-        match self.node_of(&scheduled).filter(|node| self.nodes[*node].pauses > 0) {
+        let node = self.node_of(&scheduled);
+        self.check_pace(node);
+        match node.filter(|node| self.nodes[*node].pauses > 0) {
             Some(node) => self.postpone(node, scheduled),
             None => self.happen(scheduled),
         }

@@ -11,19 +11,24 @@ use spacetime_core::{
 /// Complaints that are kept until somebody takes them.
 const MAX_COMPLAINTS: usize = 20;
 
+/// Signals that may follow each other with no other input in between. The Swarm takes 4096 of one
+/// input; only behaviours that answer signals with signals, round and round, come near it.
+const MAX_SIGNALS: u32 = 4000;
+
 /// A tree, and what must hold of everything it is told. It is used like the tree itself.
 #[derive(Debug)]
 pub struct Witness<B> {
     tree: B,
     sessions: ConnectionMap<()>,
     now: Time,
+    signals: u32,
     complaints: Vec<String>,
 }
 
 impl<B> Witness<B> {
     pub(crate) const fn new(tree: B) -> Self {
         let sessions = ConnectionMap::new();
-        Self { tree, sessions, now: Time::ZERO, complaints: Vec::new() }
+        Self { tree, sessions, now: Time::ZERO, signals: 0, complaints: Vec::new() }
     }
 
     /// What did not hold since the last call.
@@ -35,7 +40,9 @@ impl<B> Witness<B> {
         !self.complaints.is_empty()
     }
 
+    /// The tree, to be used by somebody else than the Swarm.
     pub(crate) const fn tree_mut(&mut self) -> &mut B {
+        self.signals = 0;
         &mut self.tree
     }
 
@@ -93,6 +100,15 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Witness<B> {
     fn on_input(&mut self, cx: &mut Context<'_, Self::Event>, input: &Input<'_>) -> Result<(), Violation> {
         let now = cx.now();
         self.look_at_time(now);
+        match input {
+            Input::Signal(_) if self.signals >= MAX_SIGNALS => {
+                // The tree hears of no more, and comes to an end.
+                self.complain(format!("after {MAX_SIGNALS} signals in a row come more"));
+                return Ok(());
+            }
+            Input::Signal(_) => self.signals += 1,
+            _ => self.signals = 0,
+        }
         match *input {
             Input::Established { connection } if self.sessions.insert(connection, ()).is_some() => {
                 self.complain(format!("a second beginning of {connection}"));
@@ -121,6 +137,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Witness<B> {
 
     fn on_command(&mut self, cx: &mut Context<'_, Self::Event>, command: Self::Command) {
         self.look_at_time(cx.now());
+        self.signals = 0;
         self.tree.on_command(cx, command);
     }
 

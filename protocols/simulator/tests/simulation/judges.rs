@@ -1,10 +1,13 @@
 //! What must hold, and how it is said that it does not.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use spacetime_core::wire::Priority;
-use spacetime_core::{Event, Limits, QueueLimit, Swarm, Time};
-use spacetime_simulator::{FailureKind, Judge, Simulation, Witness};
+use spacetime_core::wire::{Frame, Nothing, Priority};
+use spacetime_core::{
+    ConnectionId, Context, Event, Hash, Limits, Protocol, QueueLimit, Signal, Swarm, Time, Violation,
+};
+use spacetime_simulator::{Actor, FailureKind, Hands, Judge, PuppetId, Simulation, Witness};
 
 use crate::talker::{SECOND, Talker, even, heard, pair};
 
@@ -100,4 +103,92 @@ fn what_connections_hold_is_added_up() {
     // A frame waits, and one is being written, of which the window takes nothing.
     assert_eq!(full_queues(600_000, 500_000, 501_000), None);
     assert_eq!(full_queues(600_000, 500_000, 1000), Some("memory".into()));
+}
+
+#[test]
+fn a_node_that_spins_ends_the_run() {
+    // Its deadlines move on, by a nanosecond each.
+    let interval = Duration::from_nanos(1);
+    let mut simulation = Simulation::new(1)
+        .recording()
+        .nodes(2, move |boot| Talker::new(boot, interval, 0))
+        .keep_events(false);
+    simulation.run_for(SECOND);
+    let failure = simulation.failure().expect("somebody spins");
+    assert_eq!((failure.kind, failure.judge), (FailureKind::Safety, "steps"));
+    assert_eq!(failure.what, "more than 100000 things happen in a millisecond");
+    assert_eq!(failure.node, Some(0));
+}
+
+/// Wants to be called at once, whenever it is called.
+struct Restless;
+
+impl Actor for Restless {
+    fn on_start(&mut self, hands: &mut Hands) {
+        hands.wake_after(Duration::ZERO);
+    }
+
+    fn on_connected(&mut self, _: &mut Hands, _: PuppetId) {}
+
+    fn on_received(&mut self, _: &mut Hands, _: PuppetId, _: &mut Vec<u8>) {}
+
+    fn on_closed(&mut self, _: &mut Hands, _: PuppetId) {}
+
+    fn on_wake(&mut self, hands: &mut Hands) {
+        hands.wake_after(Duration::ZERO);
+    }
+}
+
+#[test]
+fn an_actor_that_spins_ends_the_run() {
+    let mut simulation = Simulation::<Talker>::new(1).recording();
+    simulation.add_actor(Restless);
+    simulation.run_for(SECOND);
+    assert_eq!(simulation.failure().map(|failure| failure.judge), Some("steps"));
+}
+
+/// Answers a signal with another one, so many times.
+struct Chatter {
+    left: u64,
+}
+
+impl Protocol for Chatter {
+    type Message<'a> = Nothing;
+    type Answer<'a> = Nothing;
+    type Event = Infallible;
+    type Command = Infallible;
+
+    fn on_message(
+        &mut self,
+        _: &mut Context<'_, Infallible>,
+        _: ConnectionId,
+        never: Nothing,
+        _: &Frame,
+    ) -> Result<(), Violation> {
+        match never {}
+    }
+
+    fn on_signal(&mut self, cx: &mut Context<'_, Infallible>, _: &Signal) {
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            cx.signal(Signal::TipChanged { height: left, hash: Hash([0; 32]) });
+        }
+    }
+}
+
+#[test]
+fn signals_that_are_answered_with_signals_without_end_are_a_failure() {
+    let complaint = |left| {
+        let mut simulation = Simulation::new(1).recording().nodes(1, move |_| Chatter { left });
+        for _ in 0..3 {
+            simulation.act(0, |tree, cx| {
+                tree.left = left;
+                cx.signal(Signal::TipChanged { height: left, hash: Hash([0; 32]) });
+            });
+        }
+        simulation.failure().map(|failure| (failure.judge, failure.what.clone()))
+    };
+    assert_eq!(complaint(3000), None);
+    let expected = "after 4000 signals in a row come more".to_owned();
+    assert_eq!(complaint(u64::MAX), Some(("witness", expected)));
 }
