@@ -30,6 +30,10 @@
 
 extern crate alloc;
 
+mod admission;
+pub mod book;
+mod group;
+
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::time::Duration;
@@ -40,6 +44,10 @@ use spacetime_core::{
     Address, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, DialError, Protocol, Rng,
     Severity, Signal, Time, Violation,
 };
+
+pub use admission::{AddressRules, NotAdmitted};
+pub use book::{AddressBook, BookConfig, BucketKey};
+pub use group::{AsnMap, Group, Grouping, InvalidPrefix, Subnet};
 
 /// Addresses that can be kept connected at the same time.
 pub const MAX_ADDRESSES: usize = 1000;

@@ -1,0 +1,192 @@
+//! What belongs together: addresses that one party is likely to control.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::admission::{AddressRules, carried_v4, not_global};
+
+/// Addresses that one party is likely to control, and that are expensive to have many of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Group {
+    /// The /16 of an IPv4 address, also of one that an IPv6 address carries.
+    V4([u8; 2]),
+    /// The /32 of an IPv6 address: what a provider is given.
+    V6([u8; 4]),
+    /// An autonomous system, where the user gave an [`AsnMap`] that knows the address.
+    Asn(u32),
+    /// One socket of a private network, where those are allowed: many nodes on one host are
+    /// different ones.
+    Private(SocketAddr),
+}
+
+/// Addresses of one customer of a provider: IPv4 /24, IPv6 /48 (seed).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Subnet {
+    /// The /24 of an IPv4 address.
+    V4([u8; 3]),
+    /// The /48 of an IPv6 address.
+    V6([u8; 6]),
+    /// One socket of a private network, where those are allowed.
+    Private(SocketAddr),
+}
+
+/// How addresses are grouped.
+#[derive(Clone, Debug, Default)]
+pub struct Grouping {
+    rules: AddressRules,
+    asns: Option<Arc<AsnMap>>,
+}
+
+impl Grouping {
+    /// Groups by autonomous system where `asns` knows it, else by prefix.
+    pub const fn new(rules: AddressRules, asns: Option<Arc<AsnMap>>) -> Self {
+        Self { rules, asns }
+    }
+
+    /// The group of an address.
+    pub fn group(&self, address: SocketAddr) -> Group {
+        let address = canonical(address);
+        if self.is_private(address) {
+            return Group::Private(address);
+        }
+        if let Some(asn) = self.asns.as_ref().and_then(|asns| asns.get(address.ip())) {
+            return Group::Asn(asn);
+        }
+        match address.ip() {
+            IpAddr::V4(ip) => {
+                let [a, b, ..] = ip.octets();
+                Group::V4([a, b])
+            }
+            IpAddr::V6(ip) => match carried_v4(ip).map(|ip| ip.octets()) {
+                Some([a, b, ..]) => Group::V4([a, b]),
+                None => {
+                    let [a, b, c, d, ..] = ip.octets();
+                    Group::V6([a, b, c, d])
+                }
+            },
+        }
+    }
+
+    /// The subnet of an address.
+    pub fn subnet(&self, address: SocketAddr) -> Subnet {
+        let address = canonical(address);
+        if self.is_private(address) {
+            return Subnet::Private(address);
+        }
+        match address.ip() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, _] = ip.octets();
+                Subnet::V4([a, b, c])
+            }
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, f, ..] = ip.octets();
+                Subnet::V6([a, b, c, d, e, f])
+            }
+        }
+    }
+
+    fn is_private(&self, address: SocketAddr) -> bool {
+        self.rules.allow_private && not_global(address.ip()).is_some()
+    }
+}
+
+/// One host, one address: no mapped forms, and neither flow nor scope is part of where a host is.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Which autonomous system a network belongs to: a table of prefixes; the longest one that holds an
+/// address counts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AsnMap {
+    /// Where a stretch of addresses with one answer begins, in order. IPv4 is in ::ffff:0:0/96.
+    stretches: Vec<(u128, Option<u32>)>,
+}
+
+/// A prefix that no [`AsnMap`] can hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvalidPrefix {
+    /// The network that was given.
+    pub network: IpAddr,
+    /// Its length in bits: at most 32 or 128, with nothing after it in the network.
+    pub length: u8,
+}
+
+impl fmt::Display for InvalidPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { network, length } = self;
+        write!(f, "{network}/{length} is no prefix: it is too long, or has bits set after its length")
+    }
+}
+
+impl core::error::Error for InvalidPrefix {}
+
+impl AsnMap {
+    /// A map of `(network, length in bits, number of the autonomous system)`, in any order. Of two
+    /// equal prefixes the later one counts.
+    ///
+    /// # Errors
+    ///
+    /// A length beyond 32 or 128 bits, or a network with bits set after it.
+    pub fn new(prefixes: impl IntoIterator<Item = (IpAddr, u8, u32)>) -> Result<Self, InvalidPrefix> {
+        let mut ranges = Vec::new();
+        for (network, length, asn) in prefixes {
+            let (bits, before) = match network {
+                IpAddr::V4(_) => (32, 96),
+                IpAddr::V6(_) => (128, 0),
+            };
+            let first = number(network);
+            let tail = u128::MAX.checked_shr(u32::from(length) + before).unwrap_or(0);
+            if length > bits || first & tail != 0 {
+                return Err(InvalidPrefix { network, length });
+            }
+            ranges.push((first, first | tail, asn));
+        }
+        // A network before those inside of it.
+        ranges.sort_by_key(|(first, last, _)| (*first, core::cmp::Reverse(*last)));
+        let mut map = Self::default();
+        let mut around: Vec<(u128, u32)> = Vec::new();
+        for (first, last, asn) in ranges {
+            map.leave(&mut around, Some(first));
+            around.push((last, asn));
+            map.begin(first, Some(asn));
+        }
+        map.leave(&mut around, None);
+        Ok(map)
+    }
+
+    /// Ends the networks that end before `next`, the innermost first.
+    fn leave(&mut self, around: &mut Vec<(u128, u32)>, next: Option<u128>) {
+        while let Some((last, _)) = around.pop_if(|(last, _)| next.is_none_or(|next| *last < next)) {
+            if let Some(after) = last.checked_add(1) {
+                self.begin(after, around.last().map(|(_, asn)| *asn));
+            }
+        }
+    }
+
+    fn begin(&mut self, first: u128, asn: Option<u32>) {
+        match self.stretches.last_mut() {
+            Some(before) if before.0 == first => before.1 = asn,
+            _ => self.stretches.push((first, asn)),
+        }
+    }
+
+    /// The autonomous system of an address, if the map knows it.
+    pub fn get(&self, ip: IpAddr) -> Option<u32> {
+        let ip = number(ip);
+        let after = self.stretches.partition_point(|(first, _)| *first <= ip);
+        self.stretches.get(after.checked_sub(1)?)?.1
+    }
+}
+
+fn number(ip: IpAddr) -> u128 {
+    let ip = match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    Ipv6Addr::to_bits(ip)
+}
