@@ -34,6 +34,21 @@ pub enum Subnet {
     Private(SocketAddr),
 }
 
+impl Subnet {
+    /// The first and the last socket address of the subnet, in the order of socket addresses.
+    pub(crate) fn bounds(self) -> (SocketAddr, SocketAddr) {
+        let (first, last): (IpAddr, IpAddr) = match self {
+            Self::V4([a, b, c]) => ([a, b, c, 0].into(), [a, b, c, 255].into()),
+            Self::V6([a, b, c, d, e, f]) => {
+                let prefix = u128::from_be_bytes([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                (Ipv6Addr::from_bits(prefix).into(), Ipv6Addr::from_bits(prefix | (u128::MAX >> 48)).into())
+            }
+            Self::Private(address) => return (address, address),
+        };
+        (SocketAddr::new(first, 0), SocketAddr::new(last, u16::MAX))
+    }
+}
+
 /// How addresses are grouped.
 #[derive(Clone, Debug, Default)]
 pub struct Grouping {

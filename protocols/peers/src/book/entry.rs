@@ -6,22 +6,20 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use spacetime_core::PeerId;
 
-/// How long an address is worth keeping that nobody has verified (seed), in seconds.
-pub const UNVERIFIED_LIFETIME_SECONDS: i64 = 24 * 3600;
-/// How long an address is worth keeping since it was last seen, in seconds: Bitcoin Core's horizon.
-pub const VERIFIED_LIFETIME_SECONDS: i64 = 30 * DAY;
+/// How long an address is fresh that this node has never reached (seed), in seconds.
+pub const UNVERIFIED_LIFETIME_SECONDS: i64 = DAY;
+/// How long any address is worth keeping after it was last seen (Bitcoin Core), in seconds.
+pub const LIFETIME_SECONDS: i64 = 30 * DAY;
 /// Failures after which an address that was never reached is worth nothing (Bitcoin Core).
 pub const MAX_FAILURES_WITHOUT_SUCCESS: u32 = 3;
-/// Failures in a row after which an address is worth nothing, if it was not reached for
+/// Failures in a row after which an address is worth nothing if it was not reached for
 /// [`FAILING_SECONDS`] (Bitcoin Core).
 pub const MAX_FAILURES_IN_A_ROW: u32 = 10;
 /// See [`MAX_FAILURES_IN_A_ROW`].
 pub const FAILING_SECONDS: i64 = 7 * DAY;
-/// How far in the future a stamp may be, in seconds, for clocks that differ (Bitcoin Core).
-pub const FUTURE_SECONDS: i64 = 600;
 /// How long after an attempt an address is dialled again; doubled with each failure in a row.
 pub const FIRST_RETRY: Duration = Duration::from_secs(30);
-/// The longest that an address waits after a failure.
+/// The longest that an address waits after a failure, but for a quarter more of jitter.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(12 * 3600);
 
 const DAY: i64 = 86_400;
@@ -155,14 +153,18 @@ impl Entry {
         if successes + failures == 0.0 { 0.5 } else { successes / (successes + failures) }
     }
 
-    /// Whether it was seen too long ago: 24 hours if it was never reached, else 30 days.
+    /// Whether it was last seen too long ago to count on it: 24 hours if it was never reached, else
+    /// 30 days.
     pub const fn is_stale(&self, unix_seconds: i64) -> bool {
-        let lifetime =
-            if self.is_verified() { VERIFIED_LIFETIME_SECONDS } else { UNVERIFIED_LIFETIME_SECONDS };
+        let lifetime = if self.is_verified() { LIFETIME_SECONDS } else { UNVERIFIED_LIFETIME_SECONDS };
         unix_seconds.saturating_sub(self.last_seen) > lifetime
     }
 
-    /// Whether it is not worth keeping: stale, or failing all the time.
+    /// Whether it is worth nothing, so that any other address may have its place: not seen for 30
+    /// days, or failing all the time.
+    ///
+    /// An address that is stale only because it waits for its first test is not: else a flood of
+    /// made-up addresses would replace all honest ones in 24 hours.
     pub const fn is_terrible(&self, unix_seconds: i64) -> bool {
         let fails = match self.last_success {
             None => self.failures_in_a_row >= MAX_FAILURES_WITHOUT_SUCCESS,
@@ -171,7 +173,13 @@ impl Entry {
                     && unix_seconds.saturating_sub(last_success) > FAILING_SECONDS
             }
         };
-        fails || self.is_stale(unix_seconds)
+        fails || unix_seconds.saturating_sub(self.last_seen) > LIFETIME_SECONDS
+    }
+
+    /// All stamps that there are.
+    pub(super) fn stamps_mut(&mut self) -> impl Iterator<Item = &mut i64> {
+        let Self { first_seen, last_seen, last_attempt, last_success, .. } = self;
+        [first_seen, last_seen].into_iter().chain(last_attempt).chain(last_success)
     }
 
     /// How long to leave it alone after an attempt, before any jitter: 30 seconds, doubled with each
@@ -188,10 +196,13 @@ impl Entry {
         }
     }
 
-    /// How likely it is to be taken when its turn comes, of 65,536: two thirds with each failure in a
-    /// row, at most eight of them counted (Bitcoin Core).
+    /// The weight of an entry without failures in a row.
+    pub(super) const FULL_WEIGHT: u64 = 1 << 16;
+
+    /// How likely it is to be taken when its turn comes: two thirds with each failure in a row, at most
+    /// eight of them counted (Bitcoin Core).
     pub(super) fn weight(&self) -> u64 {
-        (0..self.failures_in_a_row.min(8)).fold(1 << 16, |weight, _| weight * 2 / 3)
+        (0..self.failures_in_a_row.min(8)).fold(Self::FULL_WEIGHT, |weight, _| weight * 2 / 3)
     }
 }
 

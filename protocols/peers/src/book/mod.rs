@@ -1,36 +1,136 @@
 //! The address book: which addresses there are, what is known of them, and which to dial next.
+//!
+//! # What it promises
+//!
+//! Whoever tells it addresses cannot take it over, however many they are.
+//!
+//! * An address that was told stands in the *new* table, one that was reached in the *tried* table. A
+//!   secret [`BucketKey`] decides in which slot: what one source group tells can get into 64 of the
+//!   1024 buckets of the new table, the addresses of one group into 8 of the 256 of the tried table
+//!   (Bitcoin Core). Each address has one slot.
+//! * What is worth keeping is not replaced. In the new table only a [terrible](Entry::is_terrible)
+//!   address gives way. In the tried table an address that wants a taken slot waits, with at most 9
+//!   others, until the one that has it was [tested](AddressBook::pending_test): it gives way if it
+//!   cannot be reached, or was not seen for 4 hours and nobody came to test it in 40 minutes.
+//! * An address to dial is drawn by [group first](AddressBook::select), so that many addresses in few
+//!   groups are worth little.
+//! * Hearsay adds addresses. It never changes anything about one that the book knows.
+//! * Failures count only while anything can be reached: a night without a network costs nothing.
+//!
+//! ```text
+//!           told                  reached, slot free or its owner failed
+//!  (nobody) ----> new, 1024 x 64 ---------------------------------------> tried, 256 x 64
+//!                  |     ^                                                 |         |
+//!        removed   |     +---- lost its slot to another one ---------------+         | removed
+//!                  v                                                                 v
+//! ```
+//!
+//! # Time
+//!
+//! Waiting goes by the monotonic clock. Stamps are unix seconds, since they outlive the process; when
+//! that clock jumps by more than a minute, all stamps move with it, so ages stay what they are.
+//!
+//! # Limits
+//!
+//! [`MAX_ENTRIES`] addresses or [fewer](BookConfig::max_entries), about 350 bytes each; 10 of one
+//! subnet. Adding, drawing and recording are O(log n); [`best`](AddressBook::best),
+//! [`sample`](AddressBook::sample) and the removal of what is stale or poor walk the whole book.
 
+mod audit;
 mod config;
 mod entry;
+mod hold;
+mod odds;
+mod outcome;
 mod placement;
+mod restore;
+mod room;
+mod select;
+mod table;
+#[cfg(test)]
+mod tests;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use spacetime_core::{Now, PeerId, Rng};
+use spacetime_core::{Now, Rng, Time};
 
 pub use config::{Added, BookConfig, MAX_ENTRIES, NotAdded, Purpose};
-pub use entry::{Entry, Record, Source};
-pub use placement::BucketKey;
+pub use entry::{
+    Entry, FAILING_SECONDS, FIRST_RETRY, LIFETIME_SECONDS, LONGEST_RETRY, MAX_FAILURES_IN_A_ROW,
+    MAX_FAILURES_WITHOUT_SUCCESS, Record, Source, UNVERIFIED_LIFETIME_SECONDS,
+};
+pub use outcome::{MAX_PENDING_TESTS, RECENTLY_SEEN_SECONDS, TEST_WINDOW};
+pub use placement::{
+    BUCKET_SLOTS, BucketKey, NEW_BUCKETS, NEW_BUCKETS_PER_SOURCE_GROUP, TRIED_BUCKETS,
+    TRIED_BUCKETS_PER_GROUP,
+};
+pub use select::MAX_SAMPLE;
 
-use crate::group::{Group, Grouping};
+use self::outcome::Pending;
+use self::table::{EntryId, Table};
+use crate::group::{Group, Grouping, canonical};
+
+/// An entry and where it stands.
+#[derive(Debug)]
+struct Held {
+    entry: Entry,
+    group: Group,
+    slot: u32,
+    /// Among the entries of its group in its table.
+    place: usize,
+    /// Not dialled before.
+    retry_at: Time,
+    /// How many successes the book had seen when a failure of this one was last counted.
+    counted_at: u64,
+}
 
 /// The address book. See the [module](self).
 #[derive(Debug)]
 pub struct AddressBook {
+    config: BookConfig,
     grouping: Grouping,
+    key: BucketKey,
+    rng: Rng,
+    held: Vec<Option<Held>>,
+    /// Indexes of `held` that are free.
+    free: Vec<EntryId>,
+    /// In the order of addresses, so those of a subnet are next to each other.
+    ids: BTreeMap<SocketAddr, EntryId>,
+    new: Table,
+    tried: Table,
+    pending: Vec<Pending>,
+    /// Of all addresses together, since the start; one at first, so that every address may fail once.
+    successes: u64,
+    unix_seconds: i64,
+    /// What the unix clock showed at `Time::ZERO`.
+    unix_at_zero: Option<i64>,
 }
 
-#[allow(unused_variables, missing_docs)]
 impl AddressBook {
-    /// An empty book.
+    /// An empty book. With the same key, the same records get the same slots.
     pub fn new(config: BookConfig, key: BucketKey, rng: &Rng) -> Self {
-        todo!()
+        Self {
+            grouping: Grouping::new(config.rules, config.asns.clone()),
+            config,
+            key,
+            rng: rng.fork("address book"),
+            held: Vec::new(),
+            free: Vec::new(),
+            ids: BTreeMap::new(),
+            new: Table::default(),
+            tried: Table::default(),
+            pending: Vec::new(),
+            successes: 1,
+            unix_seconds: 0,
+            unix_at_zero: None,
+        }
     }
 
-    /// The key to keep with the records.
-    pub fn key(&self) -> &BucketKey {
-        todo!()
+    /// The secret to keep with the records.
+    pub const fn key(&self) -> &BucketKey {
+        &self.key
     }
 
     /// How addresses are grouped.
@@ -38,106 +138,85 @@ impl AddressBook {
         &self.grouping
     }
 
-    /// Takes in an address that somebody told.
-    pub fn add(&mut self, address: SocketAddr, source: Source, now: Now) -> Result<Added, NotAdded> {
-        todo!()
-    }
-
-    /// Forgets an address.
-    pub fn remove(&mut self, address: SocketAddr) -> Option<Entry> {
-        todo!()
-    }
-
-    /// What is known of an address.
-    pub fn get(&self, address: SocketAddr) -> Option<&Entry> {
-        todo!()
-    }
-
-    /// All of them, in no order that means anything, the same for the same history.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        core::iter::empty()
-    }
-
     /// How many addresses there are, new and tried.
     pub fn len(&self) -> usize {
-        todo!()
+        self.ids.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.ids.is_empty()
     }
 
-    /// How many of them were reached.
+    /// How many of them are in the tried table.
     pub fn tried_len(&self) -> usize {
-        todo!()
+        self.tried.len()
     }
 
-    /// It is being dialled.
-    pub fn record_attempt(&mut self, address: SocketAddr, now: Now) {}
-
-    /// A session with it was established: it moves to the tried table, or becomes a candidate for the
-    /// place of the address that is there.
-    pub fn record_success(&mut self, address: SocketAddr, peer_id: Option<PeerId>, now: Now) {}
-
-    /// The dial came to nothing.
-    pub fn record_failure(&mut self, address: SocketAddr, now: Now) {}
-
-    /// The session with it lives.
-    pub fn record_seen(&mut self, address: SocketAddr, now: Now) {}
-
-    /// An address to dial: a random group, then a random address in it.
-    pub fn select(
-        &mut self,
-        purpose: Purpose,
-        now: Now,
-        skip: impl FnMut(&SocketAddr, Group) -> bool,
-    ) -> Option<SocketAddr> {
-        todo!()
+    /// What is known of an address.
+    pub fn get(&self, address: SocketAddr) -> Option<&Entry> {
+        self.held(self.id(address)?).map(|held| &held.entry)
     }
 
-    /// The tried address that should be dialled next, because another one wants its place.
-    pub fn pending_test(&mut self, now: Now) -> Option<SocketAddr> {
-        todo!()
+    /// All there is, in the order of addresses.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.ids.values().filter_map(|id| Some(&self.held(*id)?.entry))
     }
 
-    /// Random addresses to tell others: at most `max_count`, 1000, and 23 % of a book of more than 100.
-    pub fn sample(&mut self, max_count: usize, now: Now) -> Vec<SocketAddr> {
-        todo!()
+    /// Takes in an address that somebody told. [`Source::Announced`] and [`Source::Configured`] are no
+    /// hearsay: they also bring up to date what the book knows.
+    ///
+    /// # Errors
+    ///
+    /// The rules do not admit it, or there is no place for it. Nothing has changed then.
+    pub fn add(&mut self, address: SocketAddr, source: Source, now: Now) -> Result<Added, NotAdded> {
+        self.follow(now);
+        let address = canonical(address);
+        if let Some(id) = self.id(address) {
+            if matches!(source, Source::Announced | Source::Configured) {
+                self.confirm(id, source);
+            }
+            return Ok(Added::Known);
+        }
+        self.config.rules.check(address)?;
+        self.take_in(Entry::new(address, source, self.unix_seconds), now.time)?;
+        Ok(Added::New)
     }
 
-    /// The addresses of the highest quality.
-    pub fn best(&self, count: usize, excluded: &[SocketAddr]) -> Vec<SocketAddr> {
-        todo!()
+    /// Forgets an address.
+    pub fn remove(&mut self, address: SocketAddr) -> Option<Entry> {
+        self.forget(self.id(address)?)
     }
 
-    /// Forgets what is stale. Returns how many.
+    /// Forgets what is [stale](Entry::is_stale): not seen for 24 hours if it was never reached, else
+    /// for 30 days. Returns how many it were.
+    ///
+    /// Nothing needs this to be called: what is worth nothing gives way when its slot is wanted.
+    /// Under a flood of made-up addresses, what was forgotten here does not get back in.
     pub fn remove_stale(&mut self, now: Now) -> usize {
-        todo!()
+        self.follow(now);
+        let unix_seconds = self.unix_seconds;
+        self.remove_if(|entry| entry.is_stale(unix_seconds))
     }
 
-    /// Forgets what was tried often enough and failed too often. Returns how many.
+    /// Forgets what was dialled at least `min_attempts` times and has less than this
+    /// [quality](Entry::quality). Returns how many it were.
     pub fn remove_poor(&mut self, min_quality: f64, min_attempts: u32) -> usize {
-        todo!()
+        self.remove_if(|entry| {
+            entry.success_count.saturating_add(entry.failure_count) >= min_attempts
+                && entry.quality() < min_quality
+        })
     }
 
-    /// What to store.
-    pub fn records(&self) -> impl Iterator<Item = Record> {
-        self.entries().map(Record::from)
-    }
-
-    /// Takes in a stored record.
-    pub fn restore(&mut self, record: Record, now: Now) -> Result<(), NotAdded> {
-        todo!()
-    }
-
-    /// The probability that `draws` outbound addresses, each of another group, are all an attacker's.
-    pub fn capture_probability(
-        &self,
-        draws: usize,
-        now: Now,
-        is_attacker: impl Fn(&SocketAddr) -> bool,
-    ) -> f64 {
-        todo!()
+    fn remove_if(&mut self, mut is_unwanted: impl FnMut(&Entry) -> bool) -> usize {
+        let unwanted: Vec<EntryId> = (0..)
+            .zip(&self.held)
+            .filter(|(_, held)| held.as_ref().is_some_and(|held| is_unwanted(&held.entry)))
+            .map(|(id, _)| id)
+            .collect();
+        for id in &unwanted {
+            self.forget(*id);
+        }
+        unwanted.len()
     }
 }
