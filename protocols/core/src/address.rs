@@ -184,7 +184,7 @@ impl FromStr for Endpoint {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        if let Ok(socket) = text.parse() {
+        if let Some(socket) = parse_socket(text) {
             return Ok(Self::Socket(socket));
         }
         let (host, port) = text.rsplit_once(':').ok_or(InvalidAddress::Port)?;
@@ -192,12 +192,18 @@ impl FromStr for Endpoint {
             return port.parse().map(Self::Memory).map_err(|_| InvalidAddress::Port);
         }
         let port: u16 = port.parse().map_err(|_| InvalidAddress::Port)?;
-        // The form that version-1 nodes print: IPv6 without brackets, split at its last colon.
-        if let Ok(ip) = host.parse::<Ipv6Addr>() {
-            return Ok(Self::Socket(SocketAddr::new(IpAddr::V6(ip), port)));
-        }
         if is_dns_name(host) { Ok(Self::Name(host.into(), port)) } else { Err(InvalidAddress::Host) }
     }
+}
+
+/// An IP address and a port, in either form in use.
+pub(crate) fn parse_socket(text: &str) -> Option<SocketAddr> {
+    if let Ok(socket) = text.parse() {
+        return Some(socket);
+    }
+    // The form that version-1 nodes print: IPv6 without brackets, split at its last colon.
+    let (host, port) = text.rsplit_once(':')?;
+    Some(SocketAddr::new(host.parse::<Ipv6Addr>().ok()?.into(), port.parse().ok()?))
 }
 
 /// RFC 1123 host names: labels of letters, digits and inner hyphens, not all of the last numeric

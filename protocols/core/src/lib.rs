@@ -30,12 +30,15 @@ mod deadlines;
 mod hash;
 mod limits;
 mod offence;
+mod origin;
 mod peer;
+mod recent;
 mod request;
 mod rng;
 mod signal;
 pub mod swarm;
 mod time;
+mod token_bucket;
 pub mod wire;
 
 pub use address::{Address, Endpoint, InvalidAddress};
@@ -47,12 +50,15 @@ pub use deadlines::Deadlines;
 pub use hash::{Hash, InvalidHex, PeerId};
 pub use limits::{InvalidLimits, Limits, QueueLimit};
 pub use offence::{Offence, Severity, Violation};
+pub use origin::{Origin, is_public, listens_at};
 pub use peer::{Identity, Peer, PeerInfo};
+pub use recent::Recent;
 pub use request::{Expect, RequestError, RequestId};
 pub use rng::Rng;
 pub use signal::Signal;
 pub use swarm::{Action, Event, QueueLoad, SendError, Statistics, Swarm, Transmit};
 pub use time::{Now, Time};
+pub use token_bucket::{Rate, TokenBucket};
 
 /// Makes a tree of a struct of behaviours. See [`behaviour`].
 #[cfg(feature = "derive")]

@@ -505,3 +505,27 @@ fn malformed_handshake_extensions_are_refused() {
         assert!(read_extension(&bytes(case, "handshake_payload_hex")).is_none(), "{case}");
     }
 }
+
+#[test]
+fn exclusions_are_the_addresses_among_the_texts_in_every_form_that_is_in_use() {
+    for case in cases("exclude_parse") {
+        let found: Vec<_> = Exclude::new(&[text(&case, "text")]).addresses().collect();
+        let expected = match (case["endpoint"]["ip"].as_str(), case["endpoint"]["port"].as_u64()) {
+            (Some(ip), Some(port)) => vec![format!("{ip}:{port}")],
+            // The forms of IPv6, which the reference writes and cannot read.
+            _ if case["note"].is_string() => vec!["[2001:db8::1]:8333".into()],
+            _ => Vec::new(),
+        };
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{case}");
+    }
+    for address in ["203.0.113.1:8333", "[2001:db8::1]:8333"] {
+        let address = address.parse().unwrap();
+        for is_version_1 in [true, false] {
+            let text = Exclude::text(address, is_version_1);
+            assert_eq!(text.contains('['), address.is_ipv6() && !is_version_1);
+            assert_eq!(Exclude::new(&[&text]).addresses().collect::<Vec<_>>(), [address]);
+        }
+    }
+    let long = format!("{}203.0.113.1:8333", "0".repeat(16_384));
+    assert_eq!(Exclude::new(&[&long, "[::ffff:203.0.113.1]:1"]).addresses().count(), 1);
+}

@@ -1,5 +1,7 @@
 //! Peer exchange: GetPeers and Peers.
 
+use alloc::format;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -8,9 +10,13 @@ use super::cursor::{Cursor, check_range, put_short_prefix, short_prefix_len};
 use super::error::{DecodeError, EncodeError, Problem};
 use super::message::{Decode, Message};
 use super::types::MessageType;
+use crate::address::parse_socket;
 
 /// The most addresses that a [`GetPeers`] may ask for or exclude and a [`Peers`] may hold.
 pub const MAX_ADDRESSES: usize = 1000;
+
+/// The longest text of an IPv6 address with a port, with a scope of ten digits.
+const MAX_EXCLUDE_BYTES: usize = 64;
 
 /// Asks for addresses, except those the asker knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +29,7 @@ pub struct GetPeers<'a> {
 
 /// The exclusions of a [`GetPeers`]: texts, meant to be `address:port`, at most [`MAX_ADDRESSES`].
 ///
-/// The format does not require that they parse. [`Address`](crate::Address) reads both forms in
+/// The format does not require that they parse. [`addresses`](Self::addresses) reads both forms in
 /// use, IPv6 with and without brackets.
 #[derive(Clone, Copy)]
 pub struct Exclude<'a>(ExcludeRepr<'a>);
@@ -69,6 +75,26 @@ impl<'a> Exclude<'a> {
             .copied()
             // The bytes were read once before, so the first failure is their end.
             .chain(core::iter::from_fn(move || cursor.short_text("exclude").ok()))
+    }
+
+    /// The addresses among the texts that somebody can be reached at: with a port, and IPv4-mapped
+    /// ones as the IPv4 addresses they are. Allocates nothing, and looks at no text that is too
+    /// long to be an address.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
+        let texts = self.iter().filter(|text| text.len() <= MAX_EXCLUDE_BYTES);
+        texts
+            .filter_map(parse_socket)
+            .filter(|it| it.port() != 0)
+            .map(|it| SocketAddr::new(it.ip().to_canonical(), it.port()))
+    }
+
+    /// How an address is written as an exclusion: IPv6 without brackets for version-1 nodes, which
+    /// read no other form.
+    pub fn text(address: SocketAddr, is_version_1: bool) -> String {
+        match address {
+            SocketAddr::V6(it) if is_version_1 => format!("{}:{}", it.ip(), it.port()),
+            _ => address.to_string(),
+        }
     }
 }
 
