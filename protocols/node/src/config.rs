@@ -62,6 +62,8 @@ pub enum InvalidConfig {
     Handshake(spacetime_handshake::InvalidConfig),
     /// The pings.
     Ping(spacetime_ping::InvalidConfig),
+    /// Peer exchange.
+    PeerExchange(spacetime_peer_exchange::InvalidConfig),
     /// The synchronisation.
     Sync(spacetime_sync::InvalidConfig),
 }
@@ -78,6 +80,12 @@ impl From<spacetime_ping::InvalidConfig> for InvalidConfig {
     }
 }
 
+impl From<spacetime_peer_exchange::InvalidConfig> for InvalidConfig {
+    fn from(error: spacetime_peer_exchange::InvalidConfig) -> Self {
+        Self::PeerExchange(error)
+    }
+}
+
 impl From<spacetime_sync::InvalidConfig> for InvalidConfig {
     fn from(error: spacetime_sync::InvalidConfig) -> Self {
         Self::Sync(error)
@@ -89,6 +97,7 @@ impl fmt::Display for InvalidConfig {
         match self {
             Self::Handshake(error) => error.fmt(f),
             Self::Ping(error) => error.fmt(f),
+            Self::PeerExchange(error) => error.fmt(f),
             Self::Sync(error) => error.fmt(f),
         }
     }

@@ -46,7 +46,7 @@ impl<R: ChainRules + 'static> Node<R> {
             handshake: Handshake::new(handshake, rng)?,
             ping: Ping::new(ping, rng)?,
             peers: Peers::new(addresses, rng),
-            peer_exchange: PeerExchange::new(),
+            peer_exchange: PeerExchange::new(spacetime_peer_exchange::Config::default(), rng)?,
             sync: Sync::new(sync, rules, tip, rng)?,
         })
     }

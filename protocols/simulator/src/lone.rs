@@ -7,7 +7,7 @@ use bytes::Buf as _;
 use spacetime_core::wire::{Frame, FrameReader, FrameRules, Message, MessageType, ReadStep};
 use spacetime_core::{
     Action, Address, CloseReason, ConnectionId, ConnectionMap, Context, Event, Limits, NetworkBehaviour, Now,
-    PeerId, Swarm, Time, Transmit,
+    Offence, PeerId, Swarm, Time, Transmit,
 };
 
 use super::clock::UNIX_START;
@@ -58,6 +58,7 @@ pub struct Lone<B: NetworkBehaviour> {
     closed: ConnectionMap<CloseReason>,
     dialled: Vec<(ConnectionId, Address)>,
     events: Vec<B::Event>,
+    offences: Vec<(ConnectionId, Offence)>,
 }
 
 struct Ends {
@@ -89,6 +90,7 @@ impl<B: NetworkBehaviour> Lone<B> {
             closed: ConnectionMap::new(),
             dialled: Vec::new(),
             events: Vec::new(),
+            offences: Vec::new(),
         };
         lone.collect();
         lone
@@ -102,16 +104,24 @@ impl<B: NetworkBehaviour> Lone<B> {
     /// If the Swarm does not accept it.
     pub fn connect(&mut self) -> ConnectionId {
         self.peers += 1;
-        let address = Address::memory(self.peers);
+        self.connect_from(Address::memory(self.peers), None)
+    }
+
+    /// A peer connects from this address; the transport has proven who it is, or nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the Swarm does not accept it.
+    pub fn connect_from(&mut self, address: Address, proven: Option<PeerId>) -> ConnectionId {
         let connection = self.swarm.handle_accept(self.clock(), address).expect("the peer is accepted");
-        self.open(connection);
+        self.open(connection, proven);
         connection
     }
 
-    fn open(&mut self, connection: ConnectionId) {
+    fn open(&mut self, connection: ConnectionId, proven: Option<PeerId>) {
         let reader = FrameReader::new(Arc::clone(&self.rules), self.swarm.limits().first_frame_bytes());
         self.connections.insert(connection, Ends { reader, sent: Vec::new(), is_open: true });
-        self.swarm.handle_opened(self.clock(), connection, None);
+        self.swarm.handle_opened(self.clock(), connection, proven);
         self.collect();
     }
 
@@ -122,7 +132,7 @@ impl<B: NetworkBehaviour> Lone<B> {
 
     /// A dial was answered.
     pub fn answer_dial(&mut self, connection: ConnectionId) {
-        self.open(connection);
+        self.open(connection, None);
     }
 
     /// A message arrives.
@@ -226,6 +236,11 @@ impl<B: NetworkBehaviour> Lone<B> {
         std::mem::take(&mut self.events)
     }
 
+    /// With what peers were charged since the last call.
+    pub fn offences(&mut self) -> Vec<(ConnectionId, Offence)> {
+        std::mem::take(&mut self.offences)
+    }
+
     /// Why a connection was closed by this side, if it was.
     pub fn closed(&self, connection: ConnectionId) -> Option<&CloseReason> {
         self.closed.get(connection)
@@ -266,6 +281,7 @@ impl<B: NetworkBehaviour> Lone<B> {
         while let Some(event) = self.swarm.poll_event() {
             match event {
                 Event::Behaviour(event) => self.events.push(event),
+                Event::Offence { connection, offence, .. } => self.offences.push((connection, offence)),
                 Event::Closed { connection, reason, .. } | Event::Refused { connection, reason } => {
                     self.closed.insert(connection, reason);
                 }
