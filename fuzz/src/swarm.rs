@@ -260,8 +260,13 @@ impl Script {
         let config = Config::new(chain::chain_id())
             .with_handshake(handshake)
             .with_sync(sync)
-            .with_addresses(setting.addresses.iter().flatten().map(|number| address(*number)));
-        let node = Node::new(config, chain::rules().clone(), application.tip(), &Rng::from_number(1))
+            .with_peers(
+                spacetime_peers::Config::default()
+                    .with_kept(setting.addresses.iter().flatten().map(|number| address(*number))),
+            );
+        let start =
+            Start { tip: application.tip(), peers: spacetime_peers::Stored::default(), unix_seconds: UNIX_SECONDS };
+        let node = Node::new(config, chain::rules().clone(), start, &Rng::from_number(1))
             .expect("the configuration is valid");
         let mut script = Self {
             driver: Driver::new(node, peer_id(0), limits(setting.has_small_limits)),

@@ -99,7 +99,7 @@ impl FullNode {
         let chain_id = block_hash(rules.genesis()).unwrap_or_default();
         let config = NodeConfig::new(chain_id)
             .with_handshake(spacetime_handshake::Config::new(chain_id).with_legacy(options.legacy))
-            .with_addresses(options.peers)
+            .with_peers(options.peers)
             .with_sync(options.sync);
         let rng =
             crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;

@@ -41,6 +41,11 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         debug_assert_eq!(self.by_key.len(), self.by_age.len(), "one age per key");
     }
 
+    /// All entries, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.by_key.iter().map(|(key, (_, value))| (key, value))
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.by_key.len()

@@ -1,16 +1,16 @@
 //! The configurations of all behaviours.
 
-use alloc::vec::Vec;
 use core::fmt;
 
-use spacetime_core::{Address, Hash};
+use spacetime_core::Hash;
 
 /// The configuration of a node: those of its behaviours.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) handshake: spacetime_handshake::Config,
     pub(crate) ping: spacetime_ping::Config,
-    pub(crate) addresses: Vec<Address>,
+    pub(crate) peers: spacetime_peers::Config,
+    pub(crate) peer_exchange: spacetime_peer_exchange::Config,
     pub(crate) sync: spacetime_sync::Config,
 }
 
@@ -20,7 +20,8 @@ impl Config {
         Self {
             handshake: spacetime_handshake::Config::new(chain_id),
             ping: spacetime_ping::Config::default(),
-            addresses: Vec::new(),
+            peers: spacetime_peers::Config::default(),
+            peer_exchange: spacetime_peer_exchange::Config::default(),
             sync: spacetime_sync::Config::default(),
         }
     }
@@ -39,10 +40,17 @@ impl Config {
         self
     }
 
-    /// Addresses that it keeps connected.
+    /// With whom it keeps connections.
     #[must_use]
-    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
-        self.addresses.extend(addresses);
+    pub fn with_peers(mut self, peers: spacetime_peers::Config) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// How it asks peers for addresses, and answers them.
+    #[must_use]
+    pub fn with_peer_exchange(mut self, peer_exchange: spacetime_peer_exchange::Config) -> Self {
+        self.peer_exchange = peer_exchange;
         self
     }
 
@@ -64,6 +72,8 @@ pub enum InvalidConfig {
     Ping(spacetime_ping::InvalidConfig),
     /// Peer exchange.
     PeerExchange(spacetime_peer_exchange::InvalidConfig),
+    /// The peers.
+    Peers(spacetime_peers::InvalidConfig),
     /// The synchronisation.
     Sync(spacetime_sync::InvalidConfig),
 }
@@ -86,6 +96,12 @@ impl From<spacetime_peer_exchange::InvalidConfig> for InvalidConfig {
     }
 }
 
+impl From<spacetime_peers::InvalidConfig> for InvalidConfig {
+    fn from(error: spacetime_peers::InvalidConfig) -> Self {
+        Self::Peers(error)
+    }
+}
+
 impl From<spacetime_sync::InvalidConfig> for InvalidConfig {
     fn from(error: spacetime_sync::InvalidConfig) -> Self {
         Self::Sync(error)
@@ -98,6 +114,7 @@ impl fmt::Display for InvalidConfig {
             Self::Handshake(error) => error.fmt(f),
             Self::Ping(error) => error.fmt(f),
             Self::PeerExchange(error) => error.fmt(f),
+            Self::Peers(error) => error.fmt(f),
             Self::Sync(error) => error.fmt(f),
         }
     }

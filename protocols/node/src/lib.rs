@@ -17,7 +17,7 @@ use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::{NetworkBehaviour, Rng};
 use spacetime_handshake::Handshake;
 use spacetime_peer_exchange::PeerExchange;
-use spacetime_peers::Peers;
+use spacetime_peers::{Peers, Stored};
 use spacetime_ping::Ping;
 use spacetime_sync::Sync;
 pub use status::{PeerStatus, Status, SyncStatus, TipStatus};
@@ -37,16 +37,32 @@ pub struct Node<R: ChainRules + 'static> {
     pub sync: Sync<R>,
 }
 
+/// What a node starts from: what it kept of its former lives, and the time.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The last block of its chain.
+    pub tip: HeaderInfo,
+    /// What it knew of its peers.
+    pub peers: Stored,
+    /// What the wall clock says.
+    pub unix_seconds: i64,
+}
+
 impl<R: ChainRules + 'static> Node<R> {
-    /// A node with this configuration, whose chain follows `rules` and ends at `tip`.
-    pub fn new(config: Config, rules: R, tip: HeaderInfo, rng: &Rng) -> Result<Self, InvalidConfig> {
-        let Config { handshake, ping, addresses, sync } = config;
+    /// A node with this configuration, whose chain follows `rules`.
+    ///
+    /// # Errors
+    ///
+    /// The configuration of one of its behaviours cannot work.
+    pub fn new(config: Config, rules: R, start: Start, rng: &Rng) -> Result<Self, InvalidConfig> {
+        let Config { handshake, ping, peers, peer_exchange, sync } = config;
+        let Start { tip, peers: stored, unix_seconds } = start;
         let handshake = handshake.with_best_block(tip.height, tip.hash);
         Ok(Self {
             handshake: Handshake::new(handshake, rng)?,
             ping: Ping::new(ping, rng)?,
-            peers: Peers::new(addresses, rng),
-            peer_exchange: PeerExchange::new(spacetime_peer_exchange::Config::default(), rng)?,
+            peers: Peers::new(peers, stored, unix_seconds, rng)?,
+            peer_exchange: PeerExchange::new(peer_exchange, rng)?,
             sync: Sync::new(sync, rules, tip, rng)?,
         })
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use spacetime_core::wire::{MessageType, Pong};
 use spacetime_core::{Address, CloseReason, Event, Hash, Limits, NetworkBehaviour, Time};
 use spacetime_handshake::Handshake;
-use spacetime_peers::{Command, MIN_SCORE, Peers};
-use spacetime_simulator::Simulation;
+use spacetime_peers::{Command, Config, Peers, Stored};
+use spacetime_simulator::{Boot, Simulation};
 
 const CHAIN: Hash = Hash([7; 32]);
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,10 +17,15 @@ struct Node {
     peers: Peers,
 }
 
+fn peers(boot: &Boot, kept: &[Address]) -> Peers {
+    let config = Config::default().with_kept(kept.iter().cloned());
+    Peers::new(config, Stored::default(), boot.unix_seconds, &boot.rng).unwrap()
+}
+
 fn add_node(simulation: &mut Simulation<Node>, chain: Hash, addresses: &[Address]) -> usize {
     simulation.add_node(Limits::default(), |boot| Node {
         handshake: Handshake::new(spacetime_handshake::Config::new(chain), &boot.rng).unwrap(),
-        peers: Peers::new(addresses.iter().cloned(), &boot.rng),
+        peers: peers(&boot, addresses),
     })
 }
 
@@ -84,7 +89,7 @@ fn offences_add_up_until_the_session_ends() {
     let mut simulation = Simulation::new(4);
     simulation.add_node(Limits::default(), |boot| Pinging {
         handshake: Handshake::new(spacetime_handshake::Config::new(CHAIN), &boot.rng).unwrap(),
-        peers: Peers::new([], &boot.rng),
+        peers: peers(&boot, &[]),
         ping: spacetime_ping::Ping::new(spacetime_ping::Config::default(), &boot.rng).unwrap(),
     });
     let puppet = simulation.puppet_dial(0).unwrap();
@@ -95,7 +100,7 @@ fn offences_add_up_until_the_session_ends() {
         assert_eq!(simulation.swarm(0).behaviour().peers.score(connection), (sent - 1) * -2);
         simulation.puppet_send_message(puppet, &Pong::default());
         simulation.run_for(SECOND);
-        assert_eq!(simulation.puppet_is_closed(puppet), sent * -2 <= MIN_SCORE);
+        assert_eq!(simulation.puppet_is_closed(puppet), sent * -2 <= -10);
     }
     let (last, _) = simulation.puppet_frames(puppet).pop().unwrap();
     assert_eq!(last, MessageType::ERROR);

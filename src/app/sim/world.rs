@@ -79,7 +79,9 @@ impl World {
                 if boot.index == 0 {
                     *chain_of_first.borrow_mut() = Some(Arc::clone(&chain));
                 }
-                let config = Config::new(chain_id).with_addresses(addresses[boot.index].iter().cloned());
+                let config = Config::new(chain_id).with_peers(
+                    spacetime_peers::Config::default().with_kept(addresses[boot.index].iter().cloned()),
+                );
                 start_node(boot, chain, &rules, config, &ledger)
             }
         };
@@ -190,7 +192,7 @@ fn start_node(
     }
     known.stored[boot.index] = tip.height;
     known.propagation.forget(boot.index);
-    let node = Node::new(config, rules.clone(), tip, &boot.rng).expect("the configuration is valid");
+    let node = Node::new(config, rules.clone(), start, &boot.rng).expect("the configuration is valid");
     (SimulatedNode { node, flood: Flood::new(&boot.rng) }, ChainApplication { keeper })
 }
 

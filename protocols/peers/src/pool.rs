@@ -1,0 +1,214 @@
+//! The connections that this node chooses: how many there are, and when to look for the next one.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use spacetime_core::{ConnectionId, ConnectionMap, Rng, Time};
+
+use crate::group::Group;
+
+/// Dials at a time.
+///
+/// # Security
+///
+/// An attacker who has filled the book with addresses that never answer makes us wait for each; eight
+/// at a time find an honest one among a hundred in two minutes. More would make a start of many nodes a
+/// flood of connections for those who are known.
+pub const MAX_DIALS: usize = 8;
+
+/// The shortest time between two dials.
+const DIAL_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest, however many came to nothing.
+const MAX_DIAL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long after it found nobody to dial the book is asked again.
+const NOBODY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long seeds are asked again after, at first; doubled each time.
+const SEED_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_SEED_INTERVAL: Duration = Duration::from_secs(1800);
+/// How long this node tries the addresses it knows before it asks the seeds (Bitcoin Core).
+const SEED_DELAY: Duration = Duration::from_secs(11);
+
+/// What a connection that this node opened is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Role {
+    /// The user wants it.
+    Kept,
+    /// One of those that this node chooses and keeps.
+    Outbound,
+    /// To find out whether the address can be reached; then it is closed.
+    Feeler,
+    /// To hear addresses, until there are enough others.
+    Seed,
+}
+
+/// A dial or a session that this node opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    pub(crate) role: Role,
+    /// None for a place that is no IP address.
+    pub(crate) address: Option<(SocketAddr, Group)>,
+    pub(crate) is_session: bool,
+}
+
+/// The connections that this node opened, and when to open the next one.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    max_outbound: usize,
+    feeler_interval: Duration,
+    opened: ConnectionMap<Opened>,
+    /// Whom to dial first.
+    pub(crate) anchors: Vec<SocketAddr>,
+    /// Dials that came to nothing since the last that did not.
+    failures: u32,
+    /// No dial before.
+    next_dial_at: Time,
+    /// Not asking the book before, unless something new is in it.
+    next_look_at: Time,
+    pub(crate) next_feeler_at: Time,
+    pub(crate) next_seed_at: Time,
+    seed_interval: Duration,
+}
+
+impl Pool {
+    pub(crate) fn new(max_outbound: usize, feeler_interval: Duration, rng: &mut Rng) -> Self {
+        Self {
+            max_outbound,
+            feeler_interval,
+            opened: ConnectionMap::new(),
+            anchors: Vec::new(),
+            failures: 0,
+            next_dial_at: Time::ZERO,
+            next_look_at: Time::ZERO,
+            next_feeler_at: Time::ZERO + rng.jitter(feeler_interval),
+            next_seed_at: Time::ZERO,
+            seed_interval: SEED_INTERVAL,
+        }
+    }
+
+    pub(crate) fn get(&self, connection: ConnectionId) -> Option<&Opened> {
+        self.opened.get(connection)
+    }
+
+    /// All that this node opened.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Opened)> {
+        self.opened.iter()
+    }
+
+    fn count(&self, is_counted: impl Fn(&Opened) -> bool) -> usize {
+        self.opened.iter().filter(|(_, opened)| is_counted(opened)).count()
+    }
+
+    /// Sessions that this node chose and keeps, those among them that the user wants.
+    pub(crate) fn outbound_sessions(&self) -> usize {
+        self.count(|it| it.is_session && matches!(it.role, Role::Outbound | Role::Kept))
+    }
+
+    fn dials(&self) -> usize {
+        self.count(|it| !it.is_session)
+    }
+
+    /// How many more connections are wanted, counting those that are being dialled as there.
+    fn missing(&self) -> usize {
+        let there = self.count(|it| it.role == Role::Outbound || it.role == Role::Kept && it.is_session);
+        self.max_outbound.saturating_sub(there)
+    }
+
+    /// Whether there are as many as are wanted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.outbound_sessions() >= self.max_outbound
+    }
+
+    /// The groups with which there is, or will be, a connection.
+    pub(crate) fn groups(&self) -> BTreeSet<Group> {
+        let chosen = self.opened.iter().filter(|(_, it)| it.role != Role::Feeler);
+        chosen.filter_map(|(_, it)| Some(it.address?.1)).collect()
+    }
+
+    /// Whether another one should be dialled now.
+    pub(crate) fn wants_dial(&self, now: Time) -> bool {
+        self.missing() > 0 && self.dials() < MAX_DIALS && self.next_dial_at <= now && self.next_look_at <= now
+    }
+
+    pub(crate) fn wants_feeler(&self, now: Time) -> bool {
+        self.max_outbound > 0 && self.next_feeler_at <= now
+    }
+
+    /// A feeler is on its way, or there is nothing to test.
+    pub(crate) fn schedule_feeler(&mut self, now: Time, rng: &mut Rng) {
+        self.next_feeler_at = now + rng.jitter(self.feeler_interval);
+    }
+
+    /// Nobody is there to be dialled.
+    pub(crate) fn found_nobody(&mut self, now: Time, rng: &mut Rng) {
+        self.next_look_at = now + rng.jitter(NOBODY_INTERVAL);
+    }
+
+    /// There is somebody new to be dialled.
+    pub(crate) const fn look_again(&mut self) {
+        self.next_look_at = Time::ZERO;
+    }
+
+    /// Whether seeds are to be asked: nobody is connected, and those who are known were given time.
+    pub(crate) fn wants_seeds(&self, now: Time, knows_nobody: bool) -> bool {
+        let patience = if knows_nobody { Duration::ZERO } else { SEED_DELAY };
+        self.max_outbound > 0 && self.outbound_sessions() == 0 && self.next_seed_at + patience <= now
+    }
+
+    /// Seeds were asked.
+    pub(crate) fn seeds_asked(&mut self, now: Time, rng: &mut Rng) {
+        self.next_seed_at = now + rng.jitter(self.seed_interval);
+        self.seed_interval = (self.seed_interval * 2).min(MAX_SEED_INTERVAL);
+    }
+
+    pub(crate) fn dialled(&mut self, connection: ConnectionId, opened: Opened, now: Time, rng: &mut Rng) {
+        self.opened.insert(connection, opened);
+        // The more of them come to nothing, the slower: there may be no network at all.
+        let interval = DIAL_INTERVAL.saturating_mul(1 << (self.failures / 8).min(10)).min(MAX_DIAL_INTERVAL);
+        if matches!(opened.role, Role::Outbound | Role::Seed) {
+            self.next_dial_at = now + rng.jitter(interval);
+        }
+    }
+
+    /// A dial led to a session. What it is for, and where it led.
+    pub(crate) fn established(&mut self, connection: ConnectionId) -> Option<Opened> {
+        let opened = self.opened.get_mut(connection)?;
+        opened.is_session = true;
+        self.failures = 0;
+        self.seed_interval = SEED_INTERVAL;
+        Some(*opened)
+    }
+
+    /// A feeler stays as a connection that is kept, because one is missing.
+    pub(crate) fn promote(&mut self, connection: ConnectionId) {
+        if let Some(opened) = self.opened.get_mut(connection) {
+            opened.role = Role::Outbound;
+        }
+    }
+
+    /// A dial came to nothing, or a session ended. What it was.
+    pub(crate) fn ended(&mut self, connection: ConnectionId, now: Time) -> Option<Opened> {
+        let opened = self.opened.remove(connection)?;
+        if !opened.is_session {
+            self.failures = self.failures.saturating_add(1);
+        }
+        if self.outbound_sessions() == 0 && opened.is_session {
+            // The patience with those who are known begins anew.
+            self.next_seed_at = self.next_seed_at.max(now);
+        }
+        Some(opened)
+    }
+
+    /// When something is to be done.
+    pub(crate) fn deadline(&self, has_seeds: bool) -> Option<Time> {
+        if self.max_outbound == 0 {
+            return None;
+        }
+        let dial_at = (self.missing() > 0 && self.dials() < MAX_DIALS)
+            .then(|| self.next_dial_at.max(self.next_look_at));
+        let seed_at = (has_seeds && self.outbound_sessions() == 0).then(|| self.next_seed_at + SEED_DELAY);
+        [dial_at, seed_at, Some(self.next_feeler_at)].into_iter().flatten().min()
+    }
+}
