@@ -51,8 +51,8 @@ pub enum NotAdded {
     SlotTaken,
     /// The book is full of addresses that are still worth keeping, in groups no larger than its own.
     Full,
-    /// A stored record that is not worth keeping any more.
-    Stale,
+    /// A stored record of an address that is [terrible](super::Entry::is_terrible).
+    Terrible,
 }
 
 impl From<NotAdmitted> for NotAdded {
@@ -68,7 +68,7 @@ impl fmt::Display for NotAdded {
             Self::SubnetFull => "the book has enough addresses of this subnet",
             Self::SlotTaken => "its slot in the book holds an address that is still worth keeping",
             Self::Full => "the book is full of addresses that are still worth keeping",
-            Self::Stale => "it was seen too long ago",
+            Self::Terrible => "it was not seen for a long time, or fails all the time",
         })
     }
 }

@@ -6,7 +6,7 @@ use spacetime_core::Now;
 
 use super::AddressBook;
 use super::config::{Added, NotAdded};
-use super::entry::{Entry, LIFETIME_SECONDS, Record, Source, UNVERIFIED_LIFETIME_SECONDS};
+use super::entry::{Entry, LIFETIME_SECONDS, Record, Source};
 use crate::group::canonical;
 
 /// How far in the future a stamp may be, in seconds, for clocks that differ (Bitcoin Core).
@@ -23,11 +23,11 @@ impl AddressBook {
     /// its slot in the tried table if that is free, else one in the new table.
     ///
     /// If it was last seen more than 10 minutes in the future, one of the clocks was wrong: it counts as
-    /// seen half a lifetime ago, so it will not live for ever.
+    /// seen 15 days ago, so it will not live for ever.
     ///
     /// # Errors
     ///
-    /// The rules do not admit it, it is stale, or there is no place for it. Nothing has changed then.
+    /// The rules do not admit it, it is terrible, or there is no place for it. Nothing has changed then.
     pub fn restore(&mut self, record: Record, now: Now) -> Result<Added, NotAdded> {
         self.follow(now);
         let address = canonical(record.address);
@@ -36,8 +36,8 @@ impl AddressBook {
         }
         self.config.rules.check(address)?;
         let entry = self.entry_of(record);
-        if entry.is_stale(self.unix_seconds) {
-            return Err(NotAdded::Stale);
+        if entry.is_terrible(self.unix_seconds) {
+            return Err(NotAdded::Terrible);
         }
         // What is left of its wait; nobody knows for how long the node was away.
         let since_attempt = entry.last_attempt.map_or(i64::MAX, |at| self.unix_seconds.saturating_sub(at));
@@ -49,9 +49,8 @@ impl AddressBook {
 
     fn entry_of(&self, record: Record) -> Entry {
         let is_verified = record.last_success.is_some();
-        let lifetime = if is_verified { LIFETIME_SECONDS } else { UNVERIFIED_LIFETIME_SECONDS };
         let last_seen = if record.last_seen > self.unix_seconds.saturating_add(FUTURE_SECONDS) {
-            self.unix_seconds - lifetime / 2
+            self.unix_seconds - LIFETIME_SECONDS / 2
         } else {
             record.last_seen.min(self.unix_seconds)
         };
