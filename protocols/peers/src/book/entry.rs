@@ -52,6 +52,8 @@ pub struct Entry {
     /// When it was last seen by this node or announced by its host. Hearsay does not count: for an
     /// address that was never reached, it is when it was first told.
     pub last_seen: i64,
+    /// When anybody last told it.
+    pub last_told: i64,
     /// When it was last dialled.
     pub last_attempt: Option<i64>,
     /// When it was last reached.
@@ -81,6 +83,9 @@ pub struct Record {
     pub first_seen: i64,
     /// [`Entry::last_seen`]
     pub last_seen: i64,
+    /// [`Entry::last_told`]
+    #[serde(default)]
+    pub last_told: i64,
     /// [`Entry::last_attempt`]
     #[serde(default)]
     pub last_attempt: Option<i64>,
@@ -109,6 +114,7 @@ impl From<&Entry> for Record {
             peer_id: entry.peer_id,
             first_seen: entry.first_seen,
             last_seen: entry.last_seen,
+            last_told: entry.last_told,
             last_attempt: entry.last_attempt,
             last_success: entry.last_success,
             success_count: entry.success_count,
@@ -128,6 +134,7 @@ impl Entry {
             peer_id: None,
             first_seen: unix_seconds,
             last_seen: unix_seconds,
+            last_told: unix_seconds,
             last_attempt: None,
             last_success: None,
             success_count: 0,
@@ -161,7 +168,7 @@ impl Entry {
     }
 
     /// Whether it is worth nothing, so that any other address may have its place: not seen for 30
-    /// days, or failing all the time.
+    /// days (not even told, if it was never reached), or failing all the time.
     ///
     /// An address that is stale only because it waits for its first test is not: else a flood of
     /// made-up addresses would replace all honest ones in 24 hours.
@@ -173,13 +180,14 @@ impl Entry {
                     && unix_seconds.saturating_sub(last_success) > FAILING_SECONDS
             }
         };
-        fails || unix_seconds.saturating_sub(self.last_seen) > LIFETIME_SECONDS
+        let last_sign = if self.is_verified() { self.last_seen } else { self.last_told };
+        fails || unix_seconds.saturating_sub(last_sign) > LIFETIME_SECONDS
     }
 
     /// All stamps that there are.
     pub(super) fn stamps_mut(&mut self) -> impl Iterator<Item = &mut i64> {
-        let Self { first_seen, last_seen, last_attempt, last_success, .. } = self;
-        [first_seen, last_seen].into_iter().chain(last_attempt).chain(last_success)
+        let Self { first_seen, last_seen, last_told, last_attempt, last_success, .. } = self;
+        [first_seen, last_seen, last_told].into_iter().chain(last_attempt).chain(last_success)
     }
 
     /// How long to leave it alone after an attempt, before any jitter: 30 seconds, doubled with each

@@ -14,7 +14,8 @@
 //!   cannot be reached, or was not seen for 4 hours and nobody came to test it in 40 minutes.
 //! * An address to dial is drawn by [group first](AddressBook::select), so that many addresses in few
 //!   groups are worth little.
-//! * Hearsay adds addresses. It never changes anything about one that the book knows.
+//! * Hearsay adds addresses. About one that the book knows it changes nothing but
+//!   [when it was last told](Entry::last_told), which matters only as long as it was never reached.
 //! * Failures count only while anything can be reached: a night without a network costs nothing.
 //!
 //! ```text
@@ -173,9 +174,7 @@ impl AddressBook {
         self.follow(now);
         let address = canonical(address);
         if let Some(id) = self.id(address) {
-            if matches!(source, Source::Announced | Source::Configured) {
-                self.confirm(id, source);
-            }
+            self.hear_again(id, source);
             return Ok(Added::Known);
         }
         self.config.rules.check(address)?;

@@ -4,9 +4,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use spacetime_core::{Now, Time};
+use spacetime_core::Now;
 
 use super::AddressBook;
+use super::select::{Moment, Worth};
 use super::table::Members;
 use crate::group::Group;
 
@@ -16,7 +17,7 @@ const MAX_DRAWS: usize = 12;
 impl AddressBook {
     /// The probability that outbound addresses, drawn with [`select`](Self::select) one after the
     /// other and each from another group, are all an attacker's. At most 12 draws, and no more than
-    /// there are groups; zero if there is nothing to draw.
+    /// there are groups to draw from; zero if there is none.
     ///
     /// Exact, not sampled. A draw takes tried or new with equal chance, then a group that is not used
     /// up, then an address of it; a group has in each table a share that is the attacker's. So the
@@ -29,15 +30,20 @@ impl AddressBook {
         now: Now,
         is_attacker: impl Fn(&SocketAddr) -> bool,
     ) -> f64 {
+        let moment = Moment { time: now.time, unix_seconds: self.unix_seconds };
         let mut groups: BTreeMap<Group, Shares> = BTreeMap::new();
-        for members in self.tried.groups() {
-            if let Some(share) = self.share(members, now.time, &is_attacker) {
-                groups.entry(members.group).or_default().tried = Some(share);
-            }
-        }
-        for members in self.new.groups() {
-            if let Some(share) = self.share(members, now.time, &is_attacker) {
-                groups.entry(members.group).or_default().new = Some(share);
+        for worth in [Worth::Something, Worth::Nothing] {
+            if groups.is_empty() {
+                for members in self.tried.groups() {
+                    if let Some(share) = self.share(members, moment, worth, &is_attacker) {
+                        groups.entry(members.group).or_default().tried = Some(share);
+                    }
+                }
+                for members in self.new.groups() {
+                    if let Some(share) = self.share(members, moment, worth, &is_attacker) {
+                        groups.entry(members.group).or_default().new = Some(share);
+                    }
+                }
             }
         }
         let draws = draws.min(MAX_DRAWS).min(groups.len());
@@ -45,10 +51,16 @@ impl AddressBook {
     }
 
     /// How likely an address that is drawn from a group is the attacker's; none if none can be drawn.
-    fn share(&self, members: &Members, now: Time, is_attacker: &impl Fn(&SocketAddr) -> bool) -> Option<f64> {
+    fn share(
+        &self,
+        members: &Members,
+        moment: Moment,
+        worth: Worth,
+        is_attacker: &impl Fn(&SocketAddr) -> bool,
+    ) -> Option<f64> {
         let (mut all, mut attackers) = (0, 0);
         for held in members.ids.iter().filter_map(|id| self.held(*id)) {
-            let weight = held.weight(now);
+            let weight = held.weight(moment, worth);
             all += weight;
             attackers += if is_attacker(&held.entry.address) { weight } else { 0 };
         }

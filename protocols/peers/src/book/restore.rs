@@ -22,7 +22,7 @@ impl AddressBook {
     /// Takes in a stored record, trusting it no more than what a peer tells. One that says tried gets
     /// its slot in the tried table if that is free, else one in the new table.
     ///
-    /// If it was last seen more than 10 minutes in the future, one of the clocks was wrong: it counts as
+    /// If it was last seen or told more than 10 minutes in the future, one of the clocks was wrong: it counts as
     /// seen 15 days ago, so it will not live for ever.
     ///
     /// # Errors
@@ -49,11 +49,11 @@ impl AddressBook {
 
     fn entry_of(&self, record: Record) -> Entry {
         let is_verified = record.last_success.is_some();
-        let last_seen = if record.last_seen > self.unix_seconds.saturating_add(FUTURE_SECONDS) {
-            self.unix_seconds - LIFETIME_SECONDS / 2
-        } else {
-            record.last_seen.min(self.unix_seconds)
+        let checked = |stamp: i64| match stamp.saturating_sub(self.unix_seconds) {
+            ahead if ahead > FUTURE_SECONDS => self.unix_seconds - LIFETIME_SECONDS / 2,
+            _ => stamp.min(self.unix_seconds),
         };
+        let last_seen = checked(record.last_seen);
         // Nothing else happened after it was last seen, but for attempts.
         let seen = |stamp: i64| stamp.clamp(0, last_seen.max(0));
         Entry {
@@ -65,6 +65,7 @@ impl AddressBook {
             peer_id: record.peer_id,
             first_seen: seen(record.first_seen),
             last_seen,
+            last_told: checked(record.last_told).max(last_seen),
             last_attempt: record.last_attempt.map(|at| at.clamp(0, self.unix_seconds)),
             last_success: record.last_success.map(seen),
             success_count: record.success_count,

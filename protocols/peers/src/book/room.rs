@@ -41,11 +41,15 @@ impl AddressBook {
         Ok(())
     }
 
-    /// Its own host or the user says that an address is there. If only others told it before, it now
-    /// counts as told by itself, in the slot for that if it can have it.
-    pub(super) fn confirm(&mut self, id: EntryId, source: Source) {
+    /// Somebody tells an address that the book knows. If it was hearsay until now, and its own host or
+    /// the user says so, it counts as told by itself, in the slot for that if it can have it.
+    pub(super) fn hear_again(&mut self, id: EntryId, source: Source) {
         let unix_seconds = self.unix_seconds;
-        let Some(held) = self.held_mut(id).filter(|held| !held.entry.is_verified()) else { return };
+        let Some(held) = self.held_mut(id) else { return };
+        held.entry.last_told = unix_seconds;
+        if held.entry.is_verified() || is_hearsay(source) {
+            return;
+        }
         held.entry.last_seen = unix_seconds;
         if held.entry.source == source || held.entry.is_announced() {
             return;
@@ -98,9 +102,12 @@ impl AddressBook {
         if neighbours().count() < self.config.max_per_subnet {
             return Ok(None);
         }
-        let vouched_for = entry.is_verified() || !is_hearsay(entry);
+        let vouched_for = entry.is_verified() || !is_hearsay(entry.source);
         let is_worse = |neighbour: &Entry| {
-            vouched_for && !neighbour.is_verified() && is_hearsay(neighbour) && !self.is_dialling(neighbour)
+            vouched_for
+                && !neighbour.is_verified()
+                && is_hearsay(neighbour.source)
+                && !self.is_dialling(neighbour)
         };
         neighbours()
             .find(|id| self.gives_way(*id) || self.held(*id).is_some_and(|held| is_worse(&held.entry)))
@@ -140,6 +147,6 @@ impl AddressBook {
     }
 }
 
-const fn is_hearsay(entry: &Entry) -> bool {
-    matches!(entry.source, Source::Peer(_) | Source::Seed)
+const fn is_hearsay(source: Source) -> bool {
+    matches!(source, Source::Peer(_) | Source::Seed)
 }

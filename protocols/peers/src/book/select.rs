@@ -32,9 +32,10 @@ impl AddressBook {
     /// First a table: for [`Purpose::Outbound`] tried or new with equal chance, as long as both have
     /// something. Then a group of those that have something, each equally likely: this is what makes
     /// many addresses in few groups worth little. Then an address of that group, each equally likely
-    /// but for its failures in a row, of which each costs a third of its chance.
+    /// but for its failures in a row, of which each costs a third of its chance. What is
+    /// [terrible](Entry::is_terrible) is drawn only where nothing else is left.
     ///
-    /// O(1) unless nearly all groups have nothing; then it looks once at every address.
+    /// O(1) unless nearly all groups have nothing; then it looks once or twice at every address.
     pub fn select(
         &mut self,
         purpose: Purpose,
@@ -42,13 +43,16 @@ impl AddressBook {
         mut skip: impl FnMut(&SocketAddr, Group) -> bool,
     ) -> Option<SocketAddr> {
         self.follow(now);
-        let tables = match purpose {
-            Purpose::Feeler => [Some(&self.new), None],
-            Purpose::Outbound if self.rng.chance(1, 2) => [Some(&self.tried), Some(&self.new)],
-            Purpose::Outbound => [Some(&self.new), Some(&self.tried)],
+        let tables: &[&Table] = match purpose {
+            Purpose::Feeler => &[&self.new],
+            Purpose::Outbound if self.rng.chance(1, 2) => &[&self.tried, &self.new],
+            Purpose::Outbound => &[&self.new, &self.tried],
         };
-        let mut draw = Draw { held: &self.held, now: now.time, rng: &mut self.rng, skip: &mut skip };
-        tables.into_iter().flatten().find_map(|table| draw.in_table(table))
+        let moment = Moment { time: now.time, unix_seconds: self.unix_seconds };
+        let mut draw = Draw { held: &self.held, moment, rng: &mut self.rng, skip: &mut skip };
+        [Worth::Something, Worth::Nothing]
+            .into_iter()
+            .find_map(|worth| tables.iter().find_map(|table| draw.in_table(table, worth)))
     }
 
     /// Random addresses to tell others: at most `max_count`, at most [`MAX_SAMPLE`], and at most 23 % of
@@ -81,26 +85,42 @@ impl AddressBook {
     }
 }
 
+/// Whether an entry is terrible. Those that are come last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    Something,
+    Nothing,
+}
+
+/// Both clocks.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) time: Time,
+    pub(super) unix_seconds: i64,
+}
+
 impl Held {
-    /// How likely it is to be drawn; zero while it waits after an attempt.
-    pub(super) fn weight(&self, now: Time) -> u64 {
-        if self.retry_at <= now { self.entry.weight() } else { 0 }
+    /// How likely it is to be drawn. Zero while it waits after an attempt, and if it is not the turn of
+    /// its like.
+    pub(super) fn weight(&self, moment: Moment, worth: Worth) -> u64 {
+        let is_turn = self.entry.is_terrible(moment.unix_seconds) == (worth == Worth::Nothing);
+        if is_turn && self.retry_at <= moment.time { self.entry.weight() } else { 0 }
     }
 }
 
 /// One draw from the book.
 struct Draw<'a, F> {
     held: &'a [Option<Held>],
-    now: Time,
+    moment: Moment,
     rng: &'a mut Rng,
     skip: &'a mut F,
 }
 
 impl<F: FnMut(&SocketAddr, Group) -> bool> Draw<'_, F> {
-    fn in_table(&mut self, table: &Table) -> Option<SocketAddr> {
+    fn in_table(&mut self, table: &Table, worth: Worth) -> Option<SocketAddr> {
         let groups = table.groups();
         for _ in 0..GROUP_DRAWS.min(groups.len()) {
-            let drawn = self.rng.pick(groups).and_then(|group| self.in_group(group));
+            let drawn = self.rng.pick(groups).and_then(|group| self.in_group(group, worth));
             if drawn.is_some() {
                 return drawn;
             }
@@ -108,7 +128,7 @@ impl<F: FnMut(&SocketAddr, Group) -> bool> Draw<'_, F> {
         let mut left: Vec<&Members> = groups.iter().collect();
         while !left.is_empty() {
             let group = left.swap_remove(self.rng.below(left.len() as u64) as usize);
-            let drawn = self.in_group(group);
+            let drawn = self.in_group(group, worth);
             if drawn.is_some() {
                 return drawn;
             }
@@ -116,16 +136,17 @@ impl<F: FnMut(&SocketAddr, Group) -> bool> Draw<'_, F> {
         None
     }
 
-    fn in_group(&mut self, group: &Members) -> Option<SocketAddr> {
+    fn in_group(&mut self, group: &Members, worth: Worth) -> Option<SocketAddr> {
         for _ in 0..ADDRESS_DRAWS {
-            let drawn = self.rng.pick(&group.ids).and_then(|id| self.candidate(*id));
+            let drawn = self.rng.pick(&group.ids).and_then(|id| self.candidate(*id, worth));
             if let Some((address, weight)) = drawn
                 && self.rng.below(Entry::FULL_WEIGHT) < weight
             {
                 return Some(address);
             }
         }
-        let all: Vec<(SocketAddr, u64)> = group.ids.iter().filter_map(|id| self.candidate(*id)).collect();
+        let all: Vec<(SocketAddr, u64)> =
+            group.ids.iter().filter_map(|id| self.candidate(*id, worth)).collect();
         let mut drawn = self.rng.below(all.iter().map(|(_, weight)| weight).sum());
         all.into_iter().find_map(|(address, weight)| {
             let is_it = drawn < weight;
@@ -135,9 +156,9 @@ impl<F: FnMut(&SocketAddr, Group) -> bool> Draw<'_, F> {
     }
 
     /// An address and its weight, if it can be drawn at all.
-    fn candidate(&mut self, id: EntryId) -> Option<(SocketAddr, u64)> {
+    fn candidate(&mut self, id: EntryId, worth: Worth) -> Option<(SocketAddr, u64)> {
         let held = self.held.get(id as usize)?.as_ref()?;
-        let weight = held.weight(self.now);
+        let weight = held.weight(self.moment, worth);
         let address = held.entry.address;
         (weight > 0 && !(self.skip)(&address, held.group)).then_some((address, weight))
     }
