@@ -254,6 +254,8 @@ impl<B: NetworkBehaviour> Lone<B> {
     fn collect(&mut self) {
         let mut out = Transmit::new();
         let mut known = Vec::new();
+        // A deadline that is due at once fires here, so that what it sends is seen.
+        self.swarm.handle_deadline(self.clock());
         while let Some(connection) = self.swarm.poll_ready() {
             while self.swarm.poll_transmit(connection, usize::MAX / 2, &mut out) {}
             self.take(connection, &mut out);
