@@ -63,32 +63,50 @@ pub fn listens_at(peer: &Peer) -> Option<SocketAddr> {
 }
 
 /// Whether an IP address belongs to one host on the internet: not to this one, a private network,
-/// many hosts at once, or nobody. IPv4-mapped addresses are what they map.
-pub const fn is_public(ip: IpAddr) -> bool {
+/// many hosts at once, or nobody. IPv6 addresses that carry an IPv4 address are what they carry.
+///
+/// Of the documentation ranges, 203.0.113.0/24 and 2001:db8::/32 count as public: the reference
+/// takes them, and the vectors of the wire format use them as such.
+pub fn is_public(ip: IpAddr) -> bool {
+    match carried(ip) {
+        IpAddr::V4(ip) => match ip.octets() {
+            // This host, this network, loopback, link-local, private and shared networks.
+            [0 | 10 | 127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => false,
+            [100, 64..=127, ..] => false,
+            // Documentation and measurements.
+            [192, 0, 2, _] | [198, 51, 100, _] | [198, 18..=19, ..] => false,
+            // Multicast, reserved, broadcast.
+            [224..=255, ..] => false,
+            _ => true,
+        },
+        IpAddr::V6(ip) => match ip.segments() {
+            [0x3fff, 0..=0xfff, ..] => false,
+            // All that is given out.
+            [0x2000..=0x3fff, ..] => true,
+            _ => false,
+        },
+    }
+}
+
+/// The IPv4 address to which packets for an address go in the end, if there is one: mapped, NAT64
+/// (RFC 6052), Teredo (RFC 4380), 6to4 (RFC 3056). Whoever has one IPv4 address has billions of
+/// these.
+fn carried(ip: IpAddr) -> IpAddr {
+    let join = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)).into();
     match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let is_shared = a == 100 && b & 0xc0 == 64;
-            !(a == 0
-                || ip.is_loopback()
-                || ip.is_private()
-                || ip.is_link_local()
-                || is_shared
-                || ip.is_documentation()
-                // Multicast, reserved, broadcast.
-                || a >= 224)
-        }
-        IpAddr::V6(ip) => {
-            // 2000::/3 is all that is given out; 2001:db8::/32 of it is for documentation.
-            let [first, second, ..] = ip.segments();
-            first & 0xe000 == 0x2000 && !(first == 0x2001 && second == 0xdb8)
-        }
+        IpAddr::V6(ip) => match ip.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => join(high, low),
+            [0x2001, 0, .., high, low] => join(!high, !low),
+            [0x2002, high, low, ..] => join(high, low),
+            _ => ip.into(),
+        },
+        ip => ip,
     }
 }
 
 /// The address with only so many of its first bits.
 fn prefix(ip: IpAddr, v4_bits: u32, v6_bits: u32) -> IpAddr {
-    match ip.to_canonical() {
+    match carried(ip) {
         IpAddr::V4(ip) => {
             let mask = u32::MAX.checked_shl(32 - v4_bits).unwrap_or(0);
             Ipv4Addr::from_bits(ip.to_bits() & mask).into()
@@ -139,7 +157,11 @@ mod tests {
         assert_ne!(origins("8.8.8.8:1000")[0], origins("8.8.9.9:1001")[0], "the host");
         assert_eq!(origins("[2a00:1450::1]:1"), origins("[2a00:1450:0:0:ffff::1]:1"), "a /64");
         assert_eq!(origins("[2a00:1450::1]:1")[1], origins("[2a00:1450:ffff::1]:1")[1], "a /32");
-        assert_eq!(origins("[::ffff:8.8.8.8]:1"), origins("8.8.8.8:1"));
+        for carries in
+            ["[::ffff:8.8.8.8]:1", "[2002:808:808:5::7]:1", "[2001:0:5::f7f7:f7f7]:1", "[64:ff9b::8.8.8.8]:1"]
+        {
+            assert_eq!(origins(carries), origins("8.8.8.8:1"), "{carries}");
+        }
     }
 
     #[test]
@@ -163,7 +185,17 @@ mod tests {
 
     #[test]
     fn addresses_of_one_host_on_the_internet_are_public() {
-        for ip in ["8.8.8.8", "172.15.255.255", "172.32.0.0", "100.128.0.1", "::ffff:8.8.8.8", "2a00::1"] {
+        for ip in [
+            "8.8.8.8",
+            "172.15.255.255",
+            "172.32.0.0",
+            "100.128.0.1",
+            "203.0.113.1",
+            "::ffff:8.8.8.8",
+            "2a00::1",
+            "2001:db8::1",
+            "2002:808:808::1",
+        ] {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }
         for ip in [
@@ -175,7 +207,9 @@ mod tests {
             "169.254.1.1",
             "172.16.0.0",
             "192.168.1.1",
-            "203.0.113.1",
+            "192.0.2.1",
+            "198.51.100.1",
+            "198.18.0.1",
             "224.0.0.1",
             "240.0.0.1",
             "255.255.255.255",
@@ -185,7 +219,10 @@ mod tests {
             "fe80::1",
             "fc00::1",
             "ff02::1",
-            "2001:db8::1",
+            "3fff::1",
+            "4000::1",
+            "2002:0a00:0001::1",
+            "64:ff9b::10.0.0.1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }

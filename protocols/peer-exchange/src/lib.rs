@@ -19,8 +19,9 @@
 //! [`GetPeers`] (10), with a maximum and addresses that the asker knows as text, and [`Peers`] (11)
 //! as its answer. Peers that nobody asked for are gossip's. Neither has an id: a Peers that arrives
 //! while a question waits is its answer. Gossip that crosses a question is therefore taken for its
-//! answer, and the answer for gossip. That loses nothing: both hold addresses, and gossip's 20 at a
-//! time are never more than was asked for.
+//! answer, and the answer for gossip. Nobody is charged for that: both hold addresses, and gossip's
+//! 20 at a time are never more than was asked for. Of the answer, what gossip takes at once from one
+//! peer is learned, and the rest lost.
 //!
 //! ```text
 //!   dialled, established                 answer: learn; the next question after 5 min,
@@ -60,7 +61,7 @@
 //! | full answers | 1 in 5 min (seed) per key and host, 8 per group, 1 per inbound connection |
 //! | own questions | 1 in 5 min (seed) per key and host; up to an hour apart while nothing is new |
 //! | exclusions in them | 50 |
-//! | remembered | 2 x 4096 origins, 4096 addresses: less than 2 MB |
+//! | remembered | 2 x 4096 origins, 4096 addresses: 2 MB |
 //!
 //! # What each violation costs
 //!

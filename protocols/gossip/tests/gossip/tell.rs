@@ -154,9 +154,15 @@ fn nobody_is_told_what_it_told_or_where_it_listens_itself() {
     let peer = connect(&mut lone, "8.8.8.8:1000", Some(8333));
     let all = addresses(2);
     lone.give(peer, &Peers::new(&all[..1]));
-    share(&mut lone, &[all[0], all[1], address("8.8.8.8:8333"), address("10.0.0.1:1")]);
+    let dialled = dial(&mut lone, "9.9.9.9:8333");
+    lone.advance(SECOND * 6);
+    told(&mut lone, dialled);
+    share(&mut lone, &[all[0], all[1], address("9.9.9.9:8333"), address("10.0.0.1:1")]);
+    lone.give(peer, &Peers::new(&[address("9.9.9.9:8333")]));
     lone.advance(HOUR);
     assert_eq!(told(&mut lone, peer), [vec![all[1]]]);
+    let to_dialled: BTreeSet<_> = told(&mut lone, dialled).concat().into_iter().collect();
+    assert_eq!(to_dialled, all.into_iter().collect());
 }
 
 #[test]
