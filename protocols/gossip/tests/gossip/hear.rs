@@ -167,3 +167,26 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         assert!(error.to_string().starts_with(name), "{error}");
     }
 }
+
+#[test]
+fn a_message_of_a_thousand_takes_no_more_memory_than_what_is_taken_of_it() {
+    let mut lone = node(Config::default());
+    let peer = connect(&mut lone, "8.8.8.8:1000", None);
+    let mut measure = |addresses: &[SocketAddr]| {
+        let frame = Frame::encode(&Peers::new(addresses)).unwrap();
+        lone.act(|node, cx| {
+            let no_event = |never: Infallible| -> Option<NodeEvent> { match never {} };
+            cx.with_child(no_event, |cx| {
+                let handle = || {
+                    let peers = Peers::decode(frame.payload()).unwrap();
+                    node.gossip.on_message(cx, peer, peers, &frame).unwrap();
+                };
+                allocation_counter::measure(handle).bytes_max
+            })
+        })
+    };
+    let bytes = measure(&addresses(1000));
+    assert!(bytes <= 20 * 250 + 2048, "{bytes} bytes for 20 of them");
+    let bytes = measure(&addresses(1000));
+    assert!(bytes <= 1024, "{bytes} bytes for none of them");
+}

@@ -170,3 +170,38 @@ fn a_thousand_exclusions_are_all_honoured_and_one_more_is_malformed() {
         assert_eq!(lone.offences().len(), 1, "{max_count}");
     }
 }
+
+/// Bytes that are allocated at the same time, at most, while a question is handled.
+fn allocated_bytes(lone: &mut Lone<Node>, peer: ConnectionId, exclude: &[&str]) -> u64 {
+    let frame = Frame::encode(&GetPeers { max_count: 1000, exclude: Exclude::new(exclude) }).unwrap();
+    lone.act(|node, cx| {
+        let no_event = |never: Infallible| -> Option<NodeEvent> { match never {} };
+        cx.with_child(no_event, |cx| {
+            let handle = || {
+                let question = GetPeers::decode(frame.payload()).unwrap();
+                node.peer_exchange.on_message(cx, peer, question, &frame).unwrap();
+            };
+            allocation_counter::measure(handle).bytes_max
+        })
+    })
+}
+
+#[test]
+fn the_worst_question_takes_no_more_memory_than_its_exclusions_and_the_answer() {
+    let all = addresses(1000);
+    let texts: Vec<_> = all.iter().map(|it| format!("[::ffff:{}]:{}", it.ip(), it.port())).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let long = "9".repeat(16_384);
+    // Addresses take 32 bytes in memory and 12 on the wire; a vector that grows doubles.
+    for (exclude, limit) in [
+        (&texts[..], 36 * 1024),
+        (&[long.as_str(); 7], 1000 * (2 * 32 + 32 + 12) + 4096),
+        (&[], 1000 * (2 * 32 + 32 + 12) + 4096),
+    ] {
+        let mut lone = node_that_tells(&all);
+        let peer = connect(&mut lone, "8.8.8.8:1000", None);
+        let bytes = allocated_bytes(&mut lone, peer, exclude);
+        assert!(bytes <= limit, "{bytes} bytes, {limit} at most");
+        assert!(allocated_bytes(&mut lone, peer, exclude) <= 1024, "nothing for the second one");
+    }
+}
