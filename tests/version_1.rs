@@ -81,7 +81,7 @@ impl RunningNode {
         }
         let mut options = Options::new(folder.path());
         options.listen = vec!["127.0.0.1:0".parse().unwrap()];
-        options.peers = peers;
+        options.peers = options.peers.with_kept(peers);
         let node = FullNode::open(options).await.unwrap();
         let address = node.listen_addresses()[0].clone();
         let stop = CancellationToken::new();

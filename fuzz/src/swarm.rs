@@ -11,7 +11,7 @@ use spacetime_core::{
     Rng,
 };
 use spacetime_handshake::Legacy;
-use spacetime_node::{Config, Node, NodeCommand, NodeEvent};
+use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
 use spacetime_sync::Command;
 
 use super::application::{Application, Deed};
@@ -257,15 +257,15 @@ impl Script {
             .with_max_in_flight_per_peer(3)
             .with_max_window_blocks(8)
             .with_max_window_bytes(3000);
-        let config = Config::new(chain::chain_id())
-            .with_handshake(handshake)
-            .with_sync(sync)
-            .with_peers(
-                spacetime_peers::Config::default()
-                    .with_kept(setting.addresses.iter().flatten().map(|number| address(*number))),
-            );
-        let start =
-            Start { tip: application.tip(), peers: spacetime_peers::Stored::default(), unix_seconds: UNIX_SECONDS };
+        let config = Config::new(chain::chain_id()).with_handshake(handshake).with_sync(sync).with_peers(
+            spacetime_peers::Config::default()
+                .with_kept(setting.addresses.iter().flatten().map(|number| address(*number))),
+        );
+        let start = Start {
+            tip: application.tip(),
+            peers: spacetime_peers::Stored::default(),
+            unix_seconds: 1_700_000_000,
+        };
         let node = Node::new(config, chain::rules().clone(), start, &Rng::from_number(1))
             .expect("the configuration is valid");
         let mut script = Self {

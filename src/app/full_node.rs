@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use spacetime_core::chain::{ChainRules, HeaderInfo, SpacetimeRules, block_hash, development_genesis};
 use spacetime_core::{Address, Event, Limits, PeerId};
 use spacetime_handshake::Legacy;
-use spacetime_node::{Config as NodeConfig, Node, NodeEvent, Status};
+use spacetime_node::{Config as NodeConfig, Node, NodeEvent, Start, Status};
 use tokio::task::AbortHandle;
 
 use super::AppError;
@@ -19,7 +19,7 @@ use super::control::ControlSocket;
 use super::folder::DataFolder;
 use super::identity::Identity;
 use crate::store::{CheckedBlock, RedbStore};
-use crate::swarm::{Config as SwarmConfig, Handle, Swarm};
+use crate::swarm::{Config as SwarmConfig, Handle, Swarm, system_clock};
 use crate::transport::TcpTransport;
 
 /// What a node is started with.
@@ -31,7 +31,7 @@ pub struct Options {
     /// Where to listen.
     pub listen: Vec<Address>,
     /// With whom to keep connections.
-    pub peers: Vec<Address>,
+    pub peers: spacetime_peers::Config,
     /// The bounds of its Swarm.
     pub limits: Limits,
     /// How it synchronises.
@@ -46,7 +46,7 @@ impl Options {
         Self {
             datadir: datadir.into(),
             listen: Vec::new(),
-            peers: Vec::new(),
+            peers: spacetime_peers::Config::default(),
             limits: Limits::default(),
             sync: spacetime_sync::Config::default(),
             legacy: Legacy::default(),
@@ -103,7 +103,8 @@ impl FullNode {
             .with_sync(options.sync);
         let rng =
             crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
-        let node = Node::new(config, rules.clone(), tip, &rng)
+        let start = Start { tip, peers: spacetime_peers::Stored::default(), unix_seconds: system_clock() };
+        let node = Node::new(config, rules.clone(), start, &rng)
             .map_err(|error| AppError::Config(error.to_string()))?;
         let config = SwarmConfig::new(identity.peer_id())
             .with_transport(TcpTransport::new())

@@ -63,7 +63,8 @@ impl fmt::Debug for Config {
     }
 }
 
-fn system_clock() -> i64 {
+/// What the system's wall clock says, in unix seconds.
+pub(crate) fn system_clock() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),

@@ -39,6 +39,8 @@ use std::time::Duration;
 
 use accept::accept;
 pub use config::Config;
+#[cfg(feature = "node")]
+pub(crate) use config::system_clock;
 use connection_task::ConnectionTask;
 use connections::Connections;
 use futures::future::BoxFuture;

@@ -11,6 +11,7 @@ pub struct Config {
     pub(crate) ping: spacetime_ping::Config,
     pub(crate) peers: spacetime_peers::Config,
     pub(crate) peer_exchange: spacetime_peer_exchange::Config,
+    pub(crate) gossip: spacetime_gossip::Config,
     pub(crate) sync: spacetime_sync::Config,
 }
 
@@ -22,6 +23,7 @@ impl Config {
             ping: spacetime_ping::Config::default(),
             peers: spacetime_peers::Config::default(),
             peer_exchange: spacetime_peer_exchange::Config::default(),
+            gossip: spacetime_gossip::Config::default(),
             sync: spacetime_sync::Config::default(),
         }
     }
@@ -54,6 +56,13 @@ impl Config {
         self
     }
 
+    /// How addresses spread through it.
+    #[must_use]
+    pub fn with_gossip(mut self, gossip: spacetime_gossip::Config) -> Self {
+        self.gossip = gossip;
+        self
+    }
+
     /// How it synchronises.
     #[must_use]
     pub fn with_sync(mut self, sync: spacetime_sync::Config) -> Self {
@@ -74,6 +83,8 @@ pub enum InvalidConfig {
     PeerExchange(spacetime_peer_exchange::InvalidConfig),
     /// The peers.
     Peers(spacetime_peers::InvalidConfig),
+    /// The gossip.
+    Gossip(spacetime_gossip::InvalidConfig),
     /// The synchronisation.
     Sync(spacetime_sync::InvalidConfig),
 }
@@ -102,6 +113,12 @@ impl From<spacetime_peers::InvalidConfig> for InvalidConfig {
     }
 }
 
+impl From<spacetime_gossip::InvalidConfig> for InvalidConfig {
+    fn from(error: spacetime_gossip::InvalidConfig) -> Self {
+        Self::Gossip(error)
+    }
+}
+
 impl From<spacetime_sync::InvalidConfig> for InvalidConfig {
     fn from(error: spacetime_sync::InvalidConfig) -> Self {
         Self::Sync(error)
@@ -115,6 +132,7 @@ impl fmt::Display for InvalidConfig {
             Self::Ping(error) => error.fmt(f),
             Self::PeerExchange(error) => error.fmt(f),
             Self::Peers(error) => error.fmt(f),
+            Self::Gossip(error) => error.fmt(f),
             Self::Sync(error) => error.fmt(f),
         }
     }

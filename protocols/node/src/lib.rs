@@ -15,6 +15,7 @@ mod status;
 pub use config::{Config, InvalidConfig};
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::{NetworkBehaviour, Rng};
+use spacetime_gossip::Gossip;
 use spacetime_handshake::Handshake;
 use spacetime_peer_exchange::PeerExchange;
 use spacetime_peers::{Peers, Stored};
@@ -33,6 +34,8 @@ pub struct Node<R: ChainRules + 'static> {
     pub peers: Peers,
     /// Telling peers about other peers.
     pub peer_exchange: PeerExchange,
+    /// Addresses that spread by themselves.
+    pub gossip: Gossip,
     /// The chain.
     pub sync: Sync<R>,
 }
@@ -55,7 +58,7 @@ impl<R: ChainRules + 'static> Node<R> {
     ///
     /// The configuration of one of its behaviours cannot work.
     pub fn new(config: Config, rules: R, start: Start, rng: &Rng) -> Result<Self, InvalidConfig> {
-        let Config { handshake, ping, peers, peer_exchange, sync } = config;
+        let Config { handshake, ping, peers, peer_exchange, gossip, sync } = config;
         let Start { tip, peers: stored, unix_seconds } = start;
         let handshake = handshake.with_best_block(tip.height, tip.hash);
         Ok(Self {
@@ -63,6 +66,7 @@ impl<R: ChainRules + 'static> Node<R> {
             ping: Ping::new(ping, rng)?,
             peers: Peers::new(peers, stored, unix_seconds, rng)?,
             peer_exchange: PeerExchange::new(peer_exchange, rng)?,
+            gossip: Gossip::new(gossip, rng)?,
             sync: Sync::new(sync, rules, tip, rng)?,
         })
     }

@@ -100,8 +100,8 @@ async fn start_nodes(
         let mut options = Options::new(folder.path().join(format!("node-{index}")));
         options.listen = vec![spacetime_core::Address::socket(([127, 0, 0, 1], 0).into())];
         let before = [index.checked_sub(1), index.checked_sub(2)];
-        options.peers =
-            before.into_iter().flatten().filter_map(|peer| addresses.get(peer).cloned()).collect();
+        let before = before.into_iter().flatten().filter_map(|peer| addresses.get(peer).cloned());
+        options.peers = options.peers.with_kept(before);
         let node = FullNode::open(options).await?;
         addresses.extend(node.listen_addresses().first().cloned());
         members.push(Member { handle: node.handle(), took: None, status: None });

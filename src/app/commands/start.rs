@@ -100,7 +100,8 @@ impl Arguments {
         let listen =
             self.listen.or(file.listen.clone()).unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
         options.listen = addresses(listen)?;
-        options.peers = addresses(self.peer.or(file.peers.clone()).unwrap_or_default())?;
+        let kept = addresses(self.peer.or(file.peers.clone()).unwrap_or_default())?;
+        options.peers = options.peers.with_kept(kept);
         options.legacy = legacy;
         options.limits = file.limits();
         options.sync = file.sync();

@@ -10,7 +10,8 @@ use spacetime_core::chain::{
 };
 use spacetime_core::wire::MAX_HEADERS;
 use spacetime_core::{Address, Event, Hash, Identity, NetworkBehaviour, Swarm};
-use spacetime_node::{Config, Node, NodeCommand, NodeEvent};
+use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
+use spacetime_peers::Stored;
 use spacetime_simulator::{
     Application, Boot, Byzantine, Effects, Judge, Simulation, Topology, Witness, node_address,
 };
@@ -192,6 +193,7 @@ fn start_node(
     }
     known.stored[boot.index] = tip.height;
     known.propagation.forget(boot.index);
+    let start = Start { tip, peers: Stored::default(), unix_seconds: boot.unix_seconds };
     let node = Node::new(config, rules.clone(), start, &boot.rng).expect("the configuration is valid");
     (SimulatedNode { node, flood: Flood::new(&boot.rng) }, ChainApplication { keeper })
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod ask;
+mod network;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
