@@ -19,6 +19,9 @@ pub(crate) const TRANSMIT_BYTES: usize = 64 * 1024;
 /// How often a node with slow hands reads, one piece from each socket.
 const SLOW_READ_INTERVAL: Duration = Duration::from_millis(500);
 
+/// After which time a puppet's dial that nobody answers has come to nothing, as a node's by default.
+const PUPPET_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Buffers of pieces that are kept to be used again, as many as are under way when a thousand nodes
 /// flood; and how large they are.
 const MAX_SPARE_BUFFERS: usize = 16 * 1024;
@@ -57,13 +60,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
         if self.injector.is_cut(from_host, to_host) || self.injector.is_cut(to_host, from_host) {
             self.injector.felt_between(from_host, to_host);
             self.injector.felt_between(to_host, from_host);
-            return;
+            return self.swallow_dial(dialer);
         }
         let listener = match place {
             Some(Place::Node(node)) => {
                 let it = &mut self.nodes[node];
                 if !it.has_power {
-                    return;
+                    return self.swallow_dial(dialer);
                 }
                 if it.pauses > 0 {
                     return self.postpone(node, Scheduled::Dial(dial));
@@ -106,6 +109,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
         }
         if let Some(Place::Node(node)) = place {
             self.drive(node);
+        }
+    }
+
+    /// Nobody answers a dial. A node's Swarm finds out by itself; for a puppet its system does.
+    fn swallow_dial(&mut self, dialer: Dialer) {
+        if let Dialer::Puppet(_) = dialer {
+            let at = self.now + PUPPET_DIAL_TIMEOUT;
+            self.queue.push(at, Scheduled::DialAnswered { dialer, link: None });
         }
     }
 

@@ -1,9 +1,13 @@
 //! What faults do to nodes.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::rc::Rc;
 
-use spacetime_core::{CloseReason, Event, Limits};
-use spacetime_simulator::{Boot, Effects, Fault, FaultKind, Partition, Shape, Simulation, UNIX_START};
+use spacetime_core::{Address, CloseReason, Event, Limits, Time};
+use spacetime_simulator::{
+    Actor, Boot, Effects, Fault, FaultKind, Hands, Partition, PuppetId, Shape, Simulation, UNIX_START,
+};
 
 use crate::talker::{SECOND, Talker, even, heard, pair, pair_that_says};
 
@@ -140,6 +144,47 @@ fn dials_do_not_cross_a_partition() {
     simulation.run_for(SECOND * 30);
     assert_eq!(simulation.swarm(0).peers().count(), 1);
     assert!(simulation.events(0).iter().any(|(_, event)| matches!(event, Event::DialFailed { .. })));
+}
+
+/// Dials a node, and says when it hears that nothing came of it.
+struct Caller(Address, Rc<Cell<Option<Time>>>);
+
+impl Actor for Caller {
+    fn on_start(&mut self, hands: &mut Hands) {
+        hands.wake_after(SECOND * 11);
+    }
+
+    fn on_connected(&mut self, _: &mut Hands, _: PuppetId) {
+        panic!("nobody answers");
+    }
+
+    fn on_received(&mut self, _: &mut Hands, _: PuppetId, _: &mut Vec<u8>) {}
+
+    fn on_closed(&mut self, hands: &mut Hands, _: PuppetId) {
+        self.1.set(Some(hands.now()));
+    }
+
+    fn on_wake(&mut self, hands: &mut Hands) {
+        hands.dial(self.0.clone());
+    }
+}
+
+#[test]
+fn an_actor_hears_of_a_dial_that_came_to_nothing() {
+    let partition = Partition { shape: Shape::Isolated, number: 1, one_way: false };
+    for (what, seconds) in [
+        (FaultKind::Crash(1), 10),
+        (FaultKind::Partition(partition), 10),
+        (FaultKind::Kill(1), 0),
+        (FaultKind::RefusedDials(1), 0),
+    ] {
+        let mut simulation = with(what.clone());
+        let heard_at = Rc::new(Cell::new(None));
+        simulation.add_actor(Caller(simulation.address(1), Rc::clone(&heard_at)));
+        simulation.run_for(SECOND * 30);
+        let heard_at: Time = heard_at.get().unwrap_or_else(|| panic!("{what:?}: nothing is heard"));
+        assert_eq!(heard_at.since(Time::ZERO).as_secs(), 11 + seconds, "{what:?}");
+    }
 }
 
 #[test]
