@@ -86,6 +86,11 @@ pub trait Judge<B: NetworkBehaviour> {
         swarm: &Swarm<Witness<B>>,
         event: &Event<B::Event>,
     ) -> Result<(), String>;
+
+    /// A node's process ends, by a fault or by itself: what its Swarm knows is lost.
+    fn on_stopped(&mut self, node: usize, swarm: &Swarm<Witness<B>>) {
+        let _ = (node, swarm);
+    }
 }
 
 impl<B: NetworkBehaviour> Simulation<B> {

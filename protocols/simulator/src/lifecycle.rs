@@ -98,6 +98,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     fn stop(&mut self, node: usize) -> Option<Vec<(usize, usize)>> {
         self.nodes[node].factory.as_ref()?;
         let running = self.nodes[node].running.take()?;
+        self.judges.iter_mut().for_each(|judge| judge.on_stopped(node, &running.swarm));
         self.trace(|| format!("node {node} is gone"));
         let held: Vec<_> = running.attachments.iter().map(|(_, it)| (it.link, it.side)).collect();
         for (link, side) in &held {

@@ -38,7 +38,7 @@ pub struct Outcome {
     pub liveness: Vec<String>,
     /// How often which kind of fault had an effect.
     pub faults: BTreeMap<String, u64>,
-    /// Messages that were delivered to behaviours, by the nodes that ran at the end.
+    /// Messages that were delivered to behaviours.
     pub messages: u64,
     /// How long it lasted in the simulation.
     pub virtual_seconds: f64,
@@ -52,7 +52,7 @@ pub struct Outcome {
     pub deliveries: u64,
     /// Items that arrived where they were known, for each that was delivered.
     pub duplicates_per_delivery: f64,
-    /// Bytes that arrived at nodes, for each item that was delivered.
+    /// Bytes of frames that arrived at nodes, for each item that was delivered.
     pub bytes_per_delivery: f64,
 }
 
@@ -161,10 +161,9 @@ impl World {
             }
         }
         let running = || (0..simulation.len()).filter(|node| simulation.is_running(*node));
-        let statistics = || running().map(|node| simulation.swarm(node).statistics());
-        let bytes: u64 = statistics().map(|it| it.bytes_received).sum();
-        let duplicates = running().map(|node| simulation.swarm(node).behaviour().flood.duplicates()).sum();
-        outcome.messages = statistics().map(|it| it.frames_received).sum();
+        let mut received = self.ledger.borrow().received_before;
+        running().for_each(|node| received.add(simulation.swarm(node)));
+        outcome.messages = received.messages;
         outcome.connections = running().map(|node| simulation.swarm(node).peers().count()).sum::<usize>() / 2;
         outcome.audit = simulation.audit().to_string();
         outcome.faults =
@@ -175,22 +174,22 @@ impl World {
             [50, 95, 99].map(|percent| propagation.percentile(percent).as_millis() as u64);
         outcome.deliveries = propagation.deliveries();
         let per_delivery = |number: u64| number as f64 / propagation.deliveries().max(1) as f64;
-        outcome.duplicates_per_delivery = per_delivery(duplicates);
-        outcome.bytes_per_delivery = per_delivery(bytes);
+        outcome.duplicates_per_delivery = per_delivery(received.duplicates);
+        outcome.bytes_per_delivery = per_delivery(received.bytes);
         outcome
     }
 }
 
-/// Runs seeds on so many threads. `on_outcome` is told of each as it ends. The outcomes come in the
-/// order of the seeds.
+/// Runs seeds on so many threads. `on_outcome` is told of each in the order of the seeds, as soon as
+/// it and those before it have ended; in that order they are returned.
 pub fn run_seeds(
     scenario: &Scenario,
     seeds: &[u64],
     jobs: usize,
-    on_outcome: impl Fn(&Outcome) + Sync,
+    on_outcome: impl FnMut(&Outcome) + Send,
 ) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(BTreeMap::new());
+    let ended = Mutex::new((Vec::new(), BTreeMap::new(), on_outcome));
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, seeds.len().max(1)) {
             scope.spawn(|| {
@@ -198,13 +197,16 @@ pub fn run_seeds(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(seed) = seeds.get(index) else { break };
                     let outcome = run_seed(scenario, *seed, None);
-                    on_outcome(&outcome);
-                    if let Ok(mut outcomes) = outcomes.lock() {
-                        outcomes.insert(index, outcome);
+                    let Ok(mut ended) = ended.lock() else { break };
+                    let (outcomes, early, on_outcome) = &mut *ended;
+                    early.insert(index, outcome);
+                    while let Some(outcome) = early.remove(&outcomes.len()) {
+                        on_outcome(&outcome);
+                        outcomes.push(outcome);
                     }
                 }
             });
         }
     });
-    outcomes.into_inner().unwrap_or_default().into_values().collect()
+    ended.into_inner().map(|(outcomes, ..)| outcomes).unwrap_or_default()
 }

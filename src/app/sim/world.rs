@@ -45,7 +45,27 @@ pub(super) struct Ledger {
     stored: Vec<u64>,
     /// What a node had lost when it was started again.
     lost: Option<String>,
+    /// What nodes have received in lives that are over.
+    pub(super) received_before: Received,
     pub(super) propagation: Propagation,
+}
+
+/// What nodes have received.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Received {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    /// Items that were known.
+    pub(super) duplicates: u64,
+}
+
+impl Received {
+    pub(super) fn add(&mut self, swarm: &Swarm<Witness<SimulatedNode>>) {
+        let statistics = swarm.statistics();
+        self.messages += statistics.frames_received;
+        self.bytes += statistics.bytes_received;
+        self.duplicates += swarm.behaviour().flood.duplicates();
+    }
 }
 
 /// A network of a scenario.
@@ -192,7 +212,7 @@ fn start_node(
         known.lost = Some(format!("node {} had stored {stored} blocks and has {}", boot.index, tip.height));
     }
     known.stored[boot.index] = tip.height;
-    known.propagation.forget(boot.index);
+    known.propagation.started(boot.index);
     let start = Start { tip, peers: Stored::default(), unix_seconds: boot.unix_seconds };
     let node = Node::new(config, rules.clone(), start, &boot.rng).expect("the configuration is valid");
     (SimulatedNode { node, flood: Flood::new(&boot.rng) }, ChainApplication { keeper })
@@ -248,6 +268,10 @@ impl Judge<SimulatedNode> for LedgerJudge {
             _ => {}
         }
         ledger.lost.take().map_or(Ok(()), Err)
+    }
+
+    fn on_stopped(&mut self, _: usize, swarm: &Swarm<Witness<SimulatedNode>>) {
+        self.0.borrow_mut().received_before.add(swarm);
     }
 }
 
