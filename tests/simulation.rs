@@ -80,11 +80,47 @@ fn scenarios_that_make_no_sense_are_refused_with_a_reason() {
         ("[traffic]\nitem_bytes = 70000", "item_bytes must be at most 65000"),
         ("[byzantine]\nflooding = 1000000000", "of each misdeed there can be at most 1000 peers"),
         ("[chances]\nmeteor = { percent_of_runs = 1, per_minute = 1.0 }", "there is no fault \"meteor\""),
+        (
+            "[chances]\npause = { percent_of_runs = 1, per_minute = inf }",
+            "the chance of pause: per_minute must be between 0 and 100000",
+        ),
+        ("[chances]\nkill = { percent_of_runs = 1, per_minute = nan }", "per_minute must be between"),
+        ("[chances]\nkill = { percent_of_runs = 1, per_minute = -1.0 }", "per_minute must be between"),
+        (
+            "[chances]\nclog = { percent_of_runs = 1, per_minute = 1.0, seconds = [2.0, 1.0] }",
+            "the chance of clog: seconds must be two numbers from 0 to 86400, the smaller one first",
+        ),
+        (
+            "[chances]\nclog = { percent_of_runs = 1, per_minute = 1.0, seconds = [0.0, inf] }",
+            "seconds must be two numbers",
+        ),
+        (
+            "[chances]\nclog = { percent_of_runs = 101, per_minute = 1.0 }",
+            "percent_of_runs must be at most 100",
+        ),
         ("[byzantine]\npolite = 1", "there is no misdeed \"polite\""),
         ("colour = 1", "unknown field"),
     ] {
         let why = Scenario::parse(text).unwrap_err();
         assert!(why.contains(reason), "{text}: {why}");
+    }
+}
+
+#[test]
+fn what_a_node_received_before_it_was_killed_counts() {
+    let text = "nodes = 3\ndegree = 2\n[traffic]\nitem_every_ms = 100";
+    let kill = |number: u64| {
+        format!("\n[[faults]]\nat_ms = 59_900\nduration_ms = 100\nwhat = {{ kill = {number} }}")
+    };
+    let whole = run_seed(&Scenario::parse(text).unwrap(), 1, None);
+    let killed = run_seed(&Scenario::parse(&(text.to_owned() + &kill(0) + &kill(1))).unwrap(), 1, None);
+    assert!(killed.ok && killed.faults["kill"] == 2, "{killed:?}");
+    for (before, after) in [
+        (whole.messages as f64, killed.messages as f64),
+        (whole.duplicates_per_delivery, killed.duplicates_per_delivery),
+        (whole.bytes_per_delivery, killed.bytes_per_delivery),
+    ] {
+        assert!(before > 0.0 && (0.9..1.1).contains(&(after / before)), "{whole:?} {killed:?}");
     }
 }
 
@@ -156,6 +192,31 @@ fn the_command_runs_replays_and_compares() {
     assert!(trace.lines().count() > 100);
     let outcome: Outcome = serde_json::from_str(outcome).unwrap();
     assert_eq!(outcome.audit, lines[2].audit);
+}
+
+#[test]
+fn a_campaign_that_is_interrupted_leaves_what_it_had_in_the_order_of_the_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small.toml");
+    std::fs::write(&small, "name = \"small\"\nnodes = 4\nseconds = 20\n").unwrap();
+    let report = folder.path().join("report.json");
+    let mut campaign = Command::new(env!("CARGO_BIN_EXE_spacetime"))
+        .args(["sim", "run", small.to_str().unwrap(), "--seeds", "0..5000", "--jobs", "2", "--json"])
+        .arg(&report)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = || std::fs::read_to_string(&report).unwrap_or_default().lines().count();
+    while lines() < 5 && campaign.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(campaign.try_wait().unwrap().is_none(), "it goes on");
+    campaign.kill().unwrap();
+    campaign.wait().unwrap();
+    let text = std::fs::read_to_string(&report).unwrap();
+    let seeds: Vec<_> =
+        text.lines().map(|line| serde_json::from_str::<Outcome>(line).unwrap().seed).collect();
+    assert_eq!(seeds, Vec::from_iter(0..seeds.len() as u64));
 }
 
 #[test]

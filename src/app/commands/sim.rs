@@ -1,7 +1,7 @@
 //! `spacetime sim`: networks under virtual time.
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -110,27 +110,33 @@ fn run_many(arguments: &Run) -> Result<(), AppError> {
     let scenario = Scenario::load(&arguments.scenario)?;
     let Seeds(from, to) = arguments.seeds.unwrap_or(Seeds(0, scenario.seeds));
     let seeds: Vec<_> = (from..to).collect();
-    let report = arguments.json.as_deref().map(create).transpose()?;
+    let mut report = arguments.json.as_deref().map(create).transpose()?;
+    let mut written = Ok(());
     let bar = progress_bar(seeds.len());
     let outcomes = run_seeds(&scenario, &seeds, arguments.jobs, |outcome| {
         bar.inc(1);
+        // At once: who is interrupted keeps what there is.
+        if let (Some(report), Ok(())) = (&mut report, &written) {
+            written = write_line(report, outcome);
+        }
         if !outcome.ok {
             bar.suspend(|| say(how_to_replay(outcome, &arguments.scenario)));
         }
     });
     bar.finish_and_clear();
-    if let Some(mut report) = report {
-        for outcome in &outcomes {
-            let line = to_json(outcome)?;
-            writeln!(report, "{line}").map_err(|error| AppError::failed("cannot write the report", error))?;
-        }
-    }
+    written?;
     let summary = Summary::of(&outcomes);
     say(&summary);
     match summary.failing.len() {
         0 => Ok(()),
         failing => Err(AppError::Failed(format!("{failing} of {} seeds fail", seeds.len()))),
     }
+}
+
+/// Appends a line to a report, in one write.
+fn write_line(report: &mut impl Write, outcome: &Outcome) -> Result<(), AppError> {
+    let line = to_json(outcome)? + "\n";
+    report.write_all(line.as_bytes()).map_err(|error| AppError::failed("cannot write the report", error))
 }
 
 /// The command that runs a failing seed again.

@@ -160,9 +160,7 @@ impl Scenario {
             return Err("of each misdeed there can be at most 1000 peers".into());
         }
         self.limits().validate().map_err(|error| error.to_string())?;
-        if let Some(kind) = self.chances.unknown_kind() {
-            return Err(format!("there is no fault {kind:?}"));
-        }
+        self.chances.validate()?;
         match self.byzantine.keys().find(|name| misdeed(name).is_none()) {
             Some(name) => Err(format!("there is no misdeed {name:?}")),
             None => Ok(()),

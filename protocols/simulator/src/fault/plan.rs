@@ -11,6 +11,10 @@ use super::{Fault, FaultKind, Partition, Shape};
 /// The most faults of one kind in a run.
 const MAX_FAULTS_PER_KIND: u64 = 10_000;
 
+/// The most faults of one kind in a minute, and the longest one, in seconds: a day.
+const MAX_PER_MINUTE: f64 = 100_000.0;
+const MAX_SECONDS: f64 = 86_400.0;
+
 /// How likely a kind of fault is.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +26,25 @@ pub struct Chance {
     /// How long it lasts at least and at most, in seconds.
     #[serde(default)]
     pub seconds: (f64, f64),
+}
+
+impl Chance {
+    fn validate(&self) -> Result<(), String> {
+        let Self { percent_of_runs, per_minute, seconds: (shortest, longest) } = *self;
+        if percent_of_runs > 100 {
+            return Err("percent_of_runs must be at most 100".into());
+        }
+        // None of these holds of what is not a number.
+        if !(0.0..=MAX_PER_MINUTE).contains(&per_minute) {
+            return Err(format!("per_minute must be between 0 and {MAX_PER_MINUTE}"));
+        }
+        if !(shortest >= 0.0 && longest >= shortest && longest <= MAX_SECONDS) {
+            return Err(format!(
+                "seconds must be two numbers from 0 to {MAX_SECONDS}, the smaller one first"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// How likely each kind of fault is, by the names of [`FaultKind::NAMES`].
@@ -39,15 +62,22 @@ impl Plan {
         self
     }
 
-    /// A name in it that is no kind of fault.
-    pub fn unknown_kind(&self) -> Option<&str> {
-        self.chances.keys().map(String::as_str).find(|name| !FaultKind::NAMES.contains(name))
+    /// Whether it can be drawn from; else why not.
+    pub fn validate(&self) -> Result<(), String> {
+        for (name, chance) in &self.chances {
+            if !FaultKind::NAMES.contains(&&**name) {
+                return Err(format!("there is no fault {name:?}"));
+            }
+            chance.validate().map_err(|why| format!("the chance of {name}: {why}"))?;
+        }
+        Ok(())
     }
 
-    /// The faults of a run, in the order of time.
+    /// The faults of a run, in the order of time. At most 10,000 of each kind; nothing of what makes
+    /// no sense.
     pub fn draw(&self, rng: &Rng, duration: Duration) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (name, chance) in &self.chances {
+        for (name, chance) in self.chances.iter().filter(|(_, chance)| chance.validate().is_ok()) {
             // A stream for each kind: another chance of one does not shift the others.
             let mut rng = rng.fork(name);
             if !rng.chance(chance.percent_of_runs, 100) {
@@ -57,7 +87,7 @@ impl Plan {
             let count =
                 (expected as u64 + u64::from(unit(&mut rng) < expected.fract())).min(MAX_FAULTS_PER_KIND);
             for _ in 0..count {
-                let at_ms = rng.below(duration.as_millis() as u64);
+                let at_ms = rng.below((duration.as_millis() as u64).max(1));
                 let (shortest, longest) = chance.seconds;
                 let seconds = shortest + (longest - shortest).max(0.0) * unit(&mut rng);
                 let Some(what) = draw_kind(name, &mut rng) else { continue };
@@ -148,9 +178,23 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked() {
-        assert_eq!(plan().unknown_kind(), None);
+    fn names_and_numbers_are_checked() {
+        assert_eq!(plan().validate(), Ok(()));
         let chance = Chance { percent_of_runs: 1, per_minute: 1.0, seconds: (1.0, 1.0) };
-        assert_eq!(plan().with("meteor", chance).unknown_kind(), Some("meteor"));
+        assert_eq!(plan().with("meteor", chance).validate(), Err("there is no fault \"meteor\"".into()));
+        for wrong in [
+            Chance { percent_of_runs: 101, ..chance },
+            Chance { per_minute: f64::INFINITY, ..chance },
+            Chance { per_minute: f64::NAN, ..chance },
+            Chance { per_minute: -0.5, ..chance },
+            Chance { seconds: (2.0, 1.0), ..chance },
+            Chance { seconds: (f64::NAN, 1.0), ..chance },
+            Chance { seconds: (1.0, f64::INFINITY), ..chance },
+        ] {
+            let wrong = Plan::default()
+                .with("kill", Chance { percent_of_runs: wrong.percent_of_runs.max(100), ..wrong });
+            assert!(wrong.validate().is_err(), "{wrong:?}");
+            assert_eq!(wrong.draw(&Rng::from_number(1), Duration::from_secs(60)), []);
+        }
     }
 }
