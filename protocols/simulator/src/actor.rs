@@ -140,27 +140,28 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     pub(crate) fn puppet_connected(&mut self, puppet: usize, link: usize, side: usize) {
-        self.puppets[puppet].link = Some((link, side));
-        self.puppets[puppet].ended = false;
-        if let Some(actor) = self.puppets[puppet].actor {
+        self.set_puppet_link(puppet, link, side);
+        if let Some(actor) = self.puppets.get(&puppet).and_then(|it| it.actor) {
             self.with_actor(actor, |actor, hands| actor.on_connected(hands, PuppetId(puppet)));
         }
     }
 
     pub(crate) fn puppet_received_something(&mut self, puppet: usize) {
-        if let Some(actor) = self.puppets[puppet].actor {
-            let mut received = std::mem::take(&mut self.puppets[puppet].received);
+        let Some(it) = self.puppets.get_mut(&puppet) else { return };
+        if let Some(actor) = it.actor {
+            let mut received = std::mem::take(&mut it.received);
             self.with_actor(actor, |actor, hands| actor.on_received(hands, PuppetId(puppet), &mut received));
-            self.puppets[puppet].received = received;
+            if let Some(it) = self.puppets.get_mut(&puppet) {
+                it.received = received;
+            }
         }
     }
 
     /// The other end is gone.
     pub(crate) fn puppet_ended(&mut self, puppet: usize) {
-        if std::mem::replace(&mut self.puppets[puppet].ended, true) {
-            return;
-        }
-        if let Some(actor) = self.puppets[puppet].actor {
+        let Some(it) = self.puppets.get_mut(&puppet).filter(|it| !it.ended) else { return };
+        it.ended = true;
+        if let Some(actor) = it.actor {
             self.puppet_received_something(puppet);
             self.puppet_close(PuppetId(puppet));
             self.with_actor(actor, |actor, hands| actor.on_closed(hands, PuppetId(puppet)));

@@ -171,12 +171,15 @@ impl Disk {
             return Err(DiskError::Failed);
         }
         let slowness = if inner.is_slow > 0 { SLOWNESS } else { 1 };
-        let begins_at = inner.now.get().max(inner.not_before).max(inner.free_at);
+        let now = inner.now.get();
+        let begins_at = now.max(inner.not_before).max(inner.free_at);
         let durable_at = begins_at + SYNC_TIME * slowness;
         inner.free_at = durable_at;
         inner.report.done_at = Some(durable_at);
         inner.report.was_slow |= slowness > 1;
         if let Some(file) = inner.files.get_mut(file) {
+            // What is on the disk need not be known any more.
+            file.unsynced.retain(|write| write.durable_at.is_none_or(|at| at > now));
             for write in &mut file.unsynced {
                 write.durable_at = Some(write.durable_at.map_or(durable_at, |before| before.min(durable_at)));
             }
@@ -371,6 +374,19 @@ mod tests {
             lens.insert(log.len());
         }
         assert_eq!(Vec::from_iter(lens), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_is_on_the_disk_is_not_kept_twice() {
+        let (disk, now) = new(1);
+        for number in 0..100 {
+            now.set(at(number * 10));
+            disk.append("log", b"one").unwrap();
+            disk.sync("log").unwrap();
+        }
+        assert_eq!(disk.lock().files["log"].unsynced.len(), 1);
+        disk.lose_power(false);
+        assert!(disk.read("log").unwrap().len() >= 99 * 3);
     }
 
     #[test]

@@ -79,6 +79,7 @@ mod puppet;
 mod queue;
 mod run;
 mod socket;
+mod sweep;
 mod topology;
 mod travel;
 mod witness;
@@ -111,6 +112,7 @@ use spacetime_core::{
     Address, ConnectionId, Context, DialError, Event, Hash, Limits, NetworkBehaviour, PeerId, Rng, Swarm,
     Time, Transmit,
 };
+use sweep::FreeLinks;
 pub use topology::Topology;
 pub use witness::Witness;
 
@@ -127,9 +129,13 @@ pub struct Simulation<B: NetworkBehaviour> {
     config: LinkConfig,
     queue: Queue<B::Command>,
     nodes: Vec<Node<B>>,
-    puppets: Vec<Puppet>,
+    /// Those of actors as long as they last, those of the test for ever.
+    puppets: BTreeMap<usize, Puppet>,
+    /// Their number, in all.
+    puppets_made: usize,
     actors: Vec<Option<Cast>>,
     links: Vec<Link>,
+    free_links: FreeLinks,
     places: BTreeMap<Address, Place>,
     injector: Injector,
     /// Nodes that no fault of their own befalls.
@@ -168,9 +174,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
             config: LinkConfig::default(),
             queue: Queue::new(),
             nodes: Vec::new(),
-            puppets: Vec::new(),
+            puppets: BTreeMap::new(),
+            puppets_made: 0,
             actors: Vec::new(),
             links: Vec::new(),
+            free_links: FreeLinks::new(),
             places: BTreeMap::new(),
             injector: Injector::default(),
             spared: BTreeSet::new(),

@@ -31,9 +31,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let swarm = &mut self.nodes[node].running.as_mut()?.swarm;
         let accepted = swarm.handle_accept(now, puppet_address(puppet));
         if let Ok(connection) = accepted {
-            let link = self.links.len();
-            self.links.push(Link::new([End::Puppet(puppet), End::Gone], [usize::MAX, node]));
-            self.puppets[puppet].link = Some((link, 0));
+            let link = self.add_link(Link::new([End::Puppet(puppet), End::Gone], [usize::MAX, node]));
+            self.set_puppet_link(puppet, link, 0);
             self.attach(node, connection, link, 1);
             if let Some(running) = &mut self.nodes[node].running {
                 running.swarm.handle_opened(now, connection, None);
@@ -44,13 +43,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     pub(crate) fn new_puppet(&mut self, actor: Option<usize>) -> usize {
-        self.puppets.push(Puppet { actor, ..Puppet::default() });
-        self.puppets.len() - 1
+        let puppet = self.puppets_made;
+        self.puppets_made += 1;
+        self.puppets.insert(puppet, Puppet { actor, ..Puppet::default() });
+        puppet
     }
 
     /// A puppet that waits for a node to dial the address that is returned.
     pub fn puppet_listen(&mut self) -> (PuppetId, Address) {
-        let address = puppet_address(self.puppets.len());
+        let address = puppet_address(self.puppets_made);
         (self.puppet_listen_at(&address), address)
     }
 
@@ -64,7 +65,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Sends bytes. They arrive in pieces, as those of nodes do. Nothing happens if the connection
     /// is not there, or not any more.
     pub fn puppet_send(&mut self, puppet: PuppetId, bytes: &[u8]) {
-        let Some((link, side)) = self.puppets[puppet.0].link else { return };
+        let Some((link, side)) = self.puppets.get(&puppet.0).and_then(|it| it.link) else { return };
         let mut rest = bytes;
         while !rest.is_empty() {
             let mut len = self.config.max_piece_bytes().min(rest.len());
@@ -105,23 +106,36 @@ impl<B: NetworkBehaviour> Simulation<B> {
 
     /// Takes out the frames that arrived at a puppet: types and payloads.
     pub fn puppet_frames(&mut self, puppet: PuppetId) -> Vec<(MessageType, Vec<u8>)> {
-        cut_frames(&mut self.puppets[puppet.0].received)
+        self.puppets.get_mut(&puppet.0).map(|it| cut_frames(&mut it.received)).unwrap_or_default()
     }
 
     /// Takes out everything that arrived at a puppet.
     pub fn puppet_received(&mut self, puppet: PuppetId) -> Vec<u8> {
-        std::mem::take(&mut self.puppets[puppet.0].received)
+        self.puppets.get_mut(&puppet.0).map(|it| std::mem::take(&mut it.received)).unwrap_or_default()
     }
 
     /// Whether the node has closed its end.
     pub fn puppet_is_closed(&self, puppet: PuppetId) -> bool {
-        self.puppets[puppet.0].ended
+        self.puppets.get(&puppet.0).is_none_or(|it| it.ended)
     }
 
     /// Closes a puppet's end.
     pub fn puppet_close(&mut self, puppet: PuppetId) {
-        if let Some((link, side)) = self.puppets[puppet.0].link.take() {
+        let Some(it) = self.puppets.get_mut(&puppet.0) else { return };
+        let link = it.link.take();
+        if it.actor.is_some() {
+            // Only its actor knew it, and hears of it no more.
+            self.puppets.remove(&puppet.0);
+        }
+        if let Some((link, side)) = link {
             self.end_stream(link, side);
+        }
+    }
+
+    pub(crate) fn set_puppet_link(&mut self, puppet: usize, link: usize, side: usize) {
+        if let Some(it) = self.puppets.get_mut(&puppet) {
+            it.link = Some((link, side));
+            it.ended = false;
         }
     }
 }

@@ -96,6 +96,11 @@ impl<C> Queue<C> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
+    /// Everything that will happen, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Scheduled<C>> {
+        self.slots.iter().flatten()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(Time, Scheduled<C>)> {
         let Reverse(Entry { at, slot, .. }) = self.heap.pop()?;
         self.free.push(slot);

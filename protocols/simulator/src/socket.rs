@@ -80,7 +80,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 swarm.and_then(|swarm| swarm.handle_accept(now, from).ok()).map(|id| End::Node(node, id))
             }
             Some(Place::Puppet(puppet)) => {
-                let is_free = self.puppets[puppet].link.is_none() || self.puppets[puppet].ended;
+                let is_free = self.puppets.get(&puppet).is_some_and(|it| it.link.is_none() || it.ended);
                 is_free.then_some(End::Puppet(puppet))
             }
             Some(Place::Actor(actor)) => Some(End::Puppet(self.new_puppet(Some(actor)))),
@@ -88,15 +88,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
         };
         let at = self.now + self.latency();
         let link = listener.map(|listener| {
-            let link = self.links.len();
             let awaited = match dialer {
                 Dialer::Node { node, .. } => End::Awaited(node),
                 Dialer::Puppet(_) => End::Gone,
             };
             let mut new = Link::new([awaited, listener], [from_host, to_host]);
             new.pipes[0].last_arrival = at;
-            self.links.push(new);
-            link
+            self.add_link(new)
         });
         self.queue.push(at, Scheduled::DialAnswered { dialer, link });
         match (listener, link) {
@@ -270,7 +268,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             }
             End::Puppet(puppet) => {
                 while let Some(bytes) = self.take_piece(link, side) {
-                    self.puppets[puppet].received.extend(bytes);
+                    if let Some(it) = self.puppets.get_mut(&puppet) {
+                        it.received.extend(bytes);
+                    }
                 }
                 if self.links[link].pipes[side].ended {
                     self.puppet_ended(puppet);

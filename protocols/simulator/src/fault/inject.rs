@@ -90,6 +90,12 @@ impl Injector {
         }
     }
 
+    /// The links that faults have to do with until they end.
+    pub(crate) fn links(&self) -> impl Iterator<Item = usize> {
+        let active = self.active.iter().filter(|(index, _)| self.faults[**index].what.befalls_a_link());
+        active.map(|(_, target)| *target)
+    }
+
     /// Counts something that went wrong.
     pub(crate) fn fired(&mut self, name: &'static str) {
         *self.fired.entry(name).or_default() += 1;

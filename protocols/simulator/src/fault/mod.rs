@@ -122,6 +122,18 @@ impl FaultKind {
         "full_disk",
     ];
 
+    /// Whether it befalls a link, and not a node or the whole network.
+    pub(crate) const fn befalls_a_link(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionLoss(_)
+                | Self::HalfOpen(_)
+                | Self::Corruption(_)
+                | Self::Truncation(_)
+                | Self::Clog(_)
+        )
+    }
+
     /// Its name in scenarios and reports.
     pub const fn name(&self) -> &'static str {
         match self {
