@@ -68,21 +68,22 @@ impl Grouping {
         if self.is_private(address) {
             return Group::Private(address);
         }
-        if let Some(asn) = self.asns.as_ref().and_then(|asns| asns.get(address.ip())) {
+        let ip = match address.ip() {
+            IpAddr::V6(ip) => carried_v4(ip).map_or(IpAddr::V6(ip), IpAddr::V4),
+            ip => ip,
+        };
+        if let Some(asn) = self.asns.as_ref().and_then(|asns| asns.get(ip)) {
             return Group::Asn(asn);
         }
-        match address.ip() {
+        match ip {
             IpAddr::V4(ip) => {
                 let [a, b, ..] = ip.octets();
                 Group::V4([a, b])
             }
-            IpAddr::V6(ip) => match carried_v4(ip).map(|ip| ip.octets()) {
-                Some([a, b, ..]) => Group::V4([a, b]),
-                None => {
-                    let [a, b, c, d, ..] = ip.octets();
-                    Group::V6([a, b, c, d])
-                }
-            },
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, ..] = ip.octets();
+                Group::V6([a, b, c, d])
+            }
         }
     }
 
@@ -204,4 +205,111 @@ fn number(ip: IpAddr) -> u128 {
         IpAddr::V6(ip) => ip,
     };
     Ipv6Addr::to_bits(ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn socket(text: &str) -> SocketAddr {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn addresses_are_grouped_by_what_a_provider_is_given() {
+        let grouping = Grouping::default();
+        for (address, group, subnet) in [
+            ("203.0.113.9:1", Group::V4([203, 0]), Subnet::V4([203, 0, 113])),
+            ("[::ffff:203.0.113.9]:1", Group::V4([203, 0]), Subnet::V4([203, 0, 113])),
+            ("[2001:db8:1:2::3]:1", Group::V6([0x20, 1, 0xd, 0xb8]), Subnet::V6([0x20, 1, 0xd, 0xb8, 0, 1])),
+            // Private networks are ordinary ones where they are not allowed.
+            ("10.1.2.3:1", Group::V4([10, 1]), Subnet::V4([10, 1, 2])),
+        ] {
+            let address = socket(address);
+            assert_eq!((grouping.group(address), grouping.subnet(address)), (group, subnet), "{address}");
+        }
+    }
+
+    #[test]
+    fn one_ipv4_address_is_in_one_group_however_it_is_wrapped() {
+        let grouping = Grouping::default();
+        for wrapped in ["[2002:cb00:7109::1]:1", "[64:ff9b::cb00:7109]:1", "[2001:0:1:2:3:4:34ff:8ef6]:1"] {
+            assert_eq!(grouping.group(socket(wrapped)), Group::V4([203, 0]), "{wrapped}");
+        }
+    }
+
+    #[test]
+    fn where_private_addresses_are_allowed_each_socket_is_a_group() {
+        let grouping = Grouping::new(AddressRules { allow_private: true }, None);
+        let (a, b) = (socket("127.0.0.1:1"), socket("127.0.0.1:2"));
+        assert_eq!((grouping.group(a), grouping.subnet(a)), (Group::Private(a), Subnet::Private(a)));
+        assert_ne!(grouping.group(a), grouping.group(b));
+        assert_eq!(grouping.group(socket("[::ffff:127.0.0.1]:1")), Group::Private(a));
+        assert_eq!(grouping.group(socket("203.0.113.9:1")), Group::V4([203, 0]));
+    }
+
+    #[test]
+    fn a_subnet_is_what_lies_between_its_bounds() {
+        for (address, first, last) in [
+            ("203.0.113.9:7", "203.0.113.0:0", "203.0.113.255:65535"),
+            ("[2001:db8:1:2::3]:7", "[2001:db8:1::]:0", "[2001:db8:1:ffff:ffff:ffff:ffff:ffff]:65535"),
+        ] {
+            assert_eq!(Grouping::default().subnet(socket(address)).bounds(), (socket(first), socket(last)));
+        }
+    }
+
+    #[test]
+    fn autonomous_systems_group_what_their_map_knows() {
+        let asns = AsnMap::new([("203.0.0.0".parse().expect("an IP"), 8, 64_500)]).expect("prefixes");
+        let grouping = Grouping::new(AddressRules::default(), Some(Arc::new(asns)));
+        assert_eq!(grouping.group(socket("203.0.113.9:1")), Group::Asn(64_500));
+        assert_eq!(grouping.group(socket("[2002:cb00:7109::1]:1")), Group::Asn(64_500));
+        assert_eq!(grouping.group(socket("204.0.113.9:1")), Group::V4([204, 0]));
+    }
+
+    #[test]
+    fn a_prefix_with_bits_after_its_length_is_refused() {
+        for (network, length) in
+            [("203.0.113.1", 24), ("203.0.113.0", 33), ("2001:db8::1", 32), ("2001:db8::", 129)]
+        {
+            let network: IpAddr = network.parse().expect(network);
+            assert_eq!(AsnMap::new([(network, length, 1)]), Err(InvalidPrefix { network, length }));
+        }
+        assert!(
+            AsnMap::new([("::".parse().expect("an IP"), 0, 1), ("1.2.3.4".parse().expect("an IP"), 32, 2)])
+                .is_ok()
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Few bits, so that prefixes lie inside of each other.
+        #[test]
+        fn the_longest_prefix_that_holds_an_address_counts(
+            prefixes in prop::collection::vec((any::<u8>(), 0_u8..=8, 0_u32..9), 0..20),
+            ip in any::<u8>(),
+        ) {
+            let prefixes: Vec<(u8, u8, u32)> = prefixes
+                .into_iter()
+                .map(|(bits, length, asn)| (bits & !0xff_u8.checked_shr(length.into()).unwrap_or(0), length, asn))
+                .collect();
+            // Of equal ones the later counts, as does the last of the longest.
+            let longest = prefixes
+                .iter()
+                .filter(|(bits, length, _)| (ip ^ bits) & !0xff_u8.checked_shr((*length).into()).unwrap_or(0) == 0)
+                .max_by_key(|(_, length, _)| *length);
+            for last_bits in [false, true] {
+                let wide = |byte: u8| match last_bits {
+                    false => IpAddr::from([byte, 0, 0, 0]),
+                    true => IpAddr::from([0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xff00 | u16::from(byte)]),
+                };
+                let offset = if last_bits { 120 } else { 0 };
+                let map = AsnMap::new(prefixes.iter().map(|(bits, length, asn)| (wide(*bits), length + offset, *asn)));
+                prop_assert_eq!(map.expect("prefixes").get(wide(ip)), longest.map(|(_, _, asn)| *asn));
+            }
+        }
+    }
 }

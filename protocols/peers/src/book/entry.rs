@@ -180,7 +180,8 @@ impl Entry {
                     && unix_seconds.saturating_sub(last_success) > FAILING_SECONDS
             }
         };
-        let last_sign = if self.is_verified() { self.last_seen } else { self.last_told };
+        let is_mere_rumour = !self.is_verified() && self.last_told > self.last_seen;
+        let last_sign = if is_mere_rumour { self.last_told } else { self.last_seen };
         fails || unix_seconds.saturating_sub(last_sign) > LIFETIME_SECONDS
     }
 

@@ -167,8 +167,9 @@ impl AddressBook {
 
     /// Puts an address that lost its place in the tried table into the new one, or forgets it.
     fn demote(&mut self, id: EntryId) {
-        let Some(slot) = self.held(id).map(|held| self.new_slot(&held.entry, held.group)) else { return };
-        match self.owner_to_replace(slot) {
+        let Some(held) = self.held(id) else { return };
+        let (slot, source) = (self.new_slot(&held.entry, held.group), held.entry.source);
+        match self.owner_to_replace(slot, source) {
             Ok(owner) => {
                 if let Some(owner) = owner {
                     self.forget(owner);

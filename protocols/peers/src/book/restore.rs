@@ -65,7 +65,7 @@ impl AddressBook {
             peer_id: record.peer_id,
             first_seen: seen(record.first_seen),
             last_seen,
-            last_told: checked(record.last_told).max(last_seen),
+            last_told: checked(record.last_told),
             last_attempt: record.last_attempt.map(|at| at.clamp(0, self.unix_seconds)),
             last_success: record.last_success.map(seen),
             success_count: record.success_count,

@@ -21,14 +21,14 @@ impl AddressBook {
     /// is free, else in the new one.
     pub(super) fn take_in(&mut self, mut entry: Entry, retry_at: Time) -> Result<(), NotAdded> {
         let group = self.grouping.group(entry.address);
-        let tried_slot = Some(self.key.tried_slot(entry.address, group))
-            .filter(|slot| entry.is_tried && self.tried.in_slot(*slot).is_none());
+        let tried_slot = entry.is_tried.then(|| self.key.tried_slot(entry.address, group));
+        let tried_slot = tried_slot.filter(|slot| self.tried.in_slot(*slot).is_none());
         entry.is_tried = tried_slot.is_some();
         let slot = tried_slot.unwrap_or_else(|| self.new_slot(&entry, group));
 
         let mut leaving = SmallVec::<[EntryId; 3]>::new();
         if !entry.is_tried {
-            leaving.extend(self.owner_to_replace(slot)?);
+            leaving.extend(self.owner_to_replace(slot, entry.source)?);
         }
         leaving.extend(self.neighbour_to_replace(&entry, &leaving)?);
         if self.len() - leaving.len() >= self.config.max_entries.min(MAX_ENTRIES) {
@@ -58,7 +58,7 @@ impl AddressBook {
         let (group, slot_before) = (held.group, held.slot);
         let slot = self.new_slot(&told, group);
         if slot != slot_before {
-            let Ok(owner) = self.owner_to_replace(slot) else { return };
+            let Ok(owner) = self.owner_to_replace(slot, source) else { return };
             if let Some(owner) = owner {
                 self.forget(owner);
             }
@@ -83,12 +83,16 @@ impl AddressBook {
         }
     }
 
-    /// Who has a slot of the new table and gives way.
-    pub(super) fn owner_to_replace(&self, slot: u32) -> Result<Option<EntryId>, NotAdded> {
-        match self.new.in_slot(slot) {
-            Some(owner) if !self.gives_way(owner) => Err(NotAdded::SlotTaken),
-            owner => Ok(owner),
-        }
+    /// Who has a slot of the new table and gives way: a worthless address, and for one that the user
+    /// wants, any that was never reached.
+    pub(super) fn owner_to_replace(&self, slot: u32, source: Source) -> Result<Option<EntryId>, NotAdded> {
+        let Some(owner) = self.new.in_slot(slot) else { return Ok(None) };
+        let is_less = |owner: &Entry| {
+            let is_wanted = owner.is_verified() || owner.source == Source::Configured;
+            source == Source::Configured && !is_wanted && !self.is_dialling(owner)
+        };
+        let gives_way = self.gives_way(owner) || self.held(owner).is_some_and(|it| is_less(&it.entry));
+        if gives_way { Ok(Some(owner)) } else { Err(NotAdded::SlotTaken) }
     }
 
     /// Which address of a crowded subnet gives way to an entry: a worthless one, or for an address that
