@@ -26,6 +26,21 @@
 //!                  v                                                                 v
 //! ```
 //!
+//! # What an attacker gets
+//!
+//! 200 runs of `cargo bench --bench eclipse`, which also describes the model: 30 days of an attack at
+//! the legal rate by 20 connections, a restart, then 8 outbound addresses. "By slot" is what Bitcoin
+//! Core's selection would make of the same tables.
+//!
+//! | attacker's groups x addresses | of tried | of new | one draw | all 8 | all 8 by slot |
+//! |---|---|---|---|---|---|
+//! | 64 x 256 | 11 % | 73 % | 4.5 % | 1.0e-11 | 7.6e-4 |
+//! | 256 x 256 | 33 % | 90 % | 16 % | 4.2e-7 | 2.0e-2 |
+//!
+//! 24 hours of made-up addresses from 100 connections cost a book 0.00 % of the honest addresses in its
+//! tried table and 0.01 % of those in its new one. It finds new ones more slowly meanwhile: after that
+//! day it has 2 % and 1.4 % fewer than without the flood.
+//!
 //! # Time
 //!
 //! Waiting goes by the monotonic clock. Stamps are unix seconds, since they outlive the process; when

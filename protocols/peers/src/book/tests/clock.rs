@@ -49,7 +49,10 @@ fn hearsay_never_refreshes_when_an_address_was_seen() {
         }
     }
     assert_eq!(book.remove_stale(after(25 * HOUR)), 1);
-    assert!(book.get(apart(2)).is_some());
+    // Nor does it keep one that was reached once from being worth nothing.
+    book.add(apart(2), hearsay(), after(29 * DAY)).unwrap();
+    let is_terrible = |now: Now| book.get(apart(2)).unwrap().is_terrible(now.unix_seconds);
+    assert_eq!((is_terrible(after(30 * DAY)), is_terrible(after(30 * DAY + 1))), (false, true));
 }
 
 #[test]

@@ -78,6 +78,17 @@ fn a_tried_address_that_passes_its_test_stays() {
 }
 
 #[test]
+fn a_failure_after_a_passed_test_costs_no_place() {
+    let mut book = book();
+    let (incumbent, rival) = rivals(&mut book, after(0));
+    book.pending_test(after(60));
+    book.record_success(rival, None, after(5 * HOUR));
+    book.record_success(incumbent, None, after(5 * HOUR));
+    book.record_failure(incumbent, after(5 * HOUR + 60));
+    assert_eq!((is_tried(&book, incumbent), is_tried(&book, rival)), (Some(true), Some(false)));
+}
+
+#[test]
 fn a_tried_address_that_nobody_tests_for_forty_minutes_gives_way_if_it_was_not_seen_for_four_hours() {
     let mut book = book();
     let (incumbent, rival) = rivals(&mut book, after(0));
@@ -154,9 +165,10 @@ fn only_a_terrible_address_gives_its_slot_in_the_new_table() {
         assert_eq!(book.add(same, hearsay(), after(day * DAY)), Err(NotAdded::SlotTaken));
     }
     assert!(book.get(owner).unwrap().is_stale(after(2 * DAY).unix_seconds));
-    // Told by nobody any more.
-    assert_eq!(book.add(same, hearsay(), after(69 * DAY)), Err(NotAdded::SlotTaken));
-    assert!(book.add(same, hearsay(), after(69 * DAY + 1)).is_ok());
+    // Told by nobody any more, but just dialled.
+    book.record_attempt(owner, after(69 * DAY + 1));
+    assert_eq!(book.add(same, hearsay(), after(69 * DAY + 60)), Err(NotAdded::SlotTaken));
+    assert!(book.add(same, hearsay(), after(69 * DAY + 61)).is_ok());
     assert_eq!((book.get(owner), book.len()), (None, 1));
     assert_eq!(book.audit(), Ok(()));
 }
