@@ -48,7 +48,7 @@
 //!
 //! # Limits
 //!
-//! [`MAX_ENTRIES`] addresses or [fewer](BookConfig::max_entries), about 350 bytes each; 10 of one
+//! [`MAX_ENTRIES`] addresses or [fewer](BookConfig::max_entries), about 360 bytes each; 10 of one
 //! subnet. Adding, drawing and recording are O(log n); [`best`](AddressBook::best),
 //! [`sample`](AddressBook::sample) and the removal of what is stale or poor walk the whole book.
 
