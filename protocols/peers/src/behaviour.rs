@@ -310,7 +310,12 @@ impl Peers {
         }
         let connection = cx.dial(address).ok()?;
         let address = socket.map(|it| (it, self.book.grouping().group(it)));
-        self.pool.dialled(connection, Opened { role, address, is_session: false }, now.time, &mut self.rng);
+        self.pool.dialled(
+            connection,
+            Opened { role, address, is_session: false, since: now.time },
+            now.time,
+            &mut self.rng,
+        );
         Some(connection)
     }
 
@@ -361,9 +366,15 @@ impl Peers {
         }
     }
 
-    /// Tests an address that was only told, or one whose place another one wants.
+    /// Looks for peers that were lost, and tests an address that was only told, or one whose place
+    /// another one wants.
     fn feel(&mut self, cx: &mut Context<'_, Event>) {
         let now = self.now(cx);
+        while let Some(lost) = self.pool.take_lost(now.time, &mut self.rng) {
+            if !self.taken().contains(&lost) && !self.bans.holds(lost.ip(), now.unix_seconds) {
+                self.dial(cx, lost.into(), Role::Feeler);
+            }
+        }
         if !self.pool.wants_feeler(now.time) {
             return;
         }
@@ -610,7 +621,7 @@ impl Protocol for Peers {
         self.sessions.insert(connection, session);
         self.kept.on_established(connection);
 
-        match self.pool.established(connection) {
+        match self.pool.established(connection, now.time) {
             Some(opened) => {
                 if let Some((address, group)) = opened.address {
                     if matches!(opened.role, Role::Kept | Role::Seed) {
@@ -619,7 +630,12 @@ impl Protocol for Peers {
                     }
                     self.book.record_success(address, proven, now);
                     self.book_changed(now.time);
-                    if opened.role == Role::Feeler {
+                    if self.pool.find(address) && opened.role == Role::Feeler {
+                        self.pool.promote(connection);
+                        if let Some(superfluous) = self.pool.superfluous(connection) {
+                            cx.close(superfluous, CloseReason::Requested);
+                        }
+                    } else if opened.role == Role::Feeler {
                         let others =
                             self.pool.iter().filter(|(id, it)| *id != connection && it.role != Role::Feeler);
                         let is_new_group =
@@ -655,6 +671,16 @@ impl Protocol for Peers {
         {
             self.book.record_seen(address, now);
             self.book_changed(now.time);
+            let by_nobody = matches!(
+                reason,
+                CloseReason::Transport(_)
+                    | CloseReason::EndOfStream
+                    | CloseReason::PingTimeout
+                    | CloseReason::SlowReader
+            );
+            if by_nobody && opened.role == Role::Outbound {
+                self.pool.lose(address, now.time, &mut self.rng);
+            }
         }
         if matches!(opened.role, Role::Outbound | Role::Kept) {
             self.state_changed(now.time + STORE_DELAY);

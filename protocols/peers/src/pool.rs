@@ -30,6 +30,12 @@ const MAX_SEED_INTERVAL: Duration = Duration::from_secs(1800);
 /// How long this node tries the addresses it knows before it asks the seeds (Bitcoin Core).
 const SEED_DELAY: Duration = Duration::from_secs(11);
 
+/// How often a peer that was lost is dialled again, and for how long.
+const LOST_INTERVAL: Duration = Duration::from_secs(45);
+const LOST_LIFETIME: Duration = Duration::from_secs(3600);
+/// Peers that were lost.
+const MAX_LOST: usize = 16;
+
 /// What a connection that this node opened is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
@@ -51,6 +57,15 @@ pub(crate) struct Opened {
     /// None for a place that is no IP address.
     pub(crate) address: Option<(SocketAddr, Group)>,
     pub(crate) is_session: bool,
+    pub(crate) since: Time,
+}
+
+/// A peer that was lost without anybody's wish.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    address: SocketAddr,
+    retry_at: Time,
+    until: Time,
 }
 
 /// The connections that this node opened, and when to open the next one.
@@ -67,7 +82,10 @@ pub(crate) struct Pool {
     next_dial_at: Time,
     /// Not asking the book before, unless something new is in it.
     next_look_at: Time,
-    pub(crate) next_feeler_at: Time,
+    next_feeler_at: Time,
+    /// When the network is split, both parts fill their pools again from among themselves, and nothing
+    /// would ever join them. So those who were lost are looked for, and take their place again.
+    lost: Vec<Lost>,
     pub(crate) next_seed_at: Time,
     seed_interval: Duration,
 }
@@ -82,6 +100,7 @@ impl Pool {
             failures: 0,
             next_dial_at: Time::ZERO,
             next_look_at: Time::ZERO,
+            lost: Vec::new(),
             next_feeler_at: Time::ZERO + rng.jitter(feeler_interval),
             next_seed_at: Time::ZERO,
             seed_interval: SEED_INTERVAL,
@@ -173,15 +192,55 @@ impl Pool {
     }
 
     /// A dial led to a session. What it is for, and where it led.
-    pub(crate) fn established(&mut self, connection: ConnectionId) -> Option<Opened> {
+    pub(crate) fn established(&mut self, connection: ConnectionId, now: Time) -> Option<Opened> {
         let opened = self.opened.get_mut(connection)?;
         opened.is_session = true;
+        opened.since = now;
         self.failures = 0;
         self.seed_interval = SEED_INTERVAL;
         Some(*opened)
     }
 
-    /// A feeler stays as a connection that is kept, because one is missing.
+    /// A session that was kept has ended without anybody's wish.
+    pub(crate) fn lose(&mut self, address: SocketAddr, now: Time, rng: &mut Rng) {
+        self.lost.retain(|it| it.address != address);
+        if self.lost.len() >= MAX_LOST {
+            self.lost.remove(0);
+        }
+        self.lost.push(Lost {
+            address,
+            retry_at: now + rng.jitter(LOST_INTERVAL),
+            until: now + LOST_LIFETIME,
+        });
+    }
+
+    /// Whether the peer at this address was lost; it is not any more.
+    pub(crate) fn find(&mut self, address: SocketAddr) -> bool {
+        let before = self.lost.len();
+        self.lost.retain(|it| it.address != address);
+        self.lost.len() < before
+    }
+
+    /// A peer that was lost, to be dialled now.
+    pub(crate) fn take_lost(&mut self, now: Time, rng: &mut Rng) -> Option<SocketAddr> {
+        self.lost.retain(|it| it.until > now);
+        let due = self.lost.iter_mut().find(|it| it.retry_at <= now)?;
+        due.retry_at = now + rng.jitter(LOST_INTERVAL);
+        Some(due.address)
+    }
+
+    /// Of the sessions that this node chose the one that is there for the shortest time, but for
+    /// `newest`, if there are more than are wanted.
+    pub(crate) fn superfluous(&self, newest: ConnectionId) -> Option<ConnectionId> {
+        if self.outbound_sessions() <= self.max_outbound {
+            return None;
+        }
+        let chosen = self.opened.iter().filter(|(_, it)| it.is_session && it.role == Role::Outbound);
+        let others = chosen.filter(|(connection, _)| *connection != newest);
+        others.max_by_key(|(_, it)| it.since).map(|(connection, _)| connection)
+    }
+
+    /// A feeler stays as a connection that is kept.
     pub(crate) fn promote(&mut self, connection: ConnectionId) {
         if let Some(opened) = self.opened.get_mut(connection) {
             opened.role = Role::Outbound;
@@ -209,6 +268,7 @@ impl Pool {
         let dial_at = (self.missing() > 0 && self.dials() < MAX_DIALS)
             .then(|| self.next_dial_at.max(self.next_look_at));
         let seed_at = (has_seeds && self.outbound_sessions() == 0).then(|| self.next_seed_at + SEED_DELAY);
-        [dial_at, seed_at, Some(self.next_feeler_at)].into_iter().flatten().min()
+        let lost_at = self.lost.iter().map(|it| it.retry_at).min();
+        [dial_at, seed_at, lost_at, Some(self.next_feeler_at)].into_iter().flatten().min()
     }
 }

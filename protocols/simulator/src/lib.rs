@@ -127,6 +127,9 @@ pub struct Simulation<B: NetworkBehaviour> {
     true_time: TrueTime,
     rng: Rng,
     config: LinkConfig,
+    address_of: fn(usize) -> Address,
+    /// Ports that were dialled from.
+    dialled_from: u16,
     queue: Queue<B::Command>,
     nodes: Vec<Node<B>>,
     /// Those of actors as long as they last, those of the test for ever.
@@ -172,6 +175,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
             true_time: TrueTime::default(),
             rng: Rng::from_number(seed),
             config: LinkConfig::default(),
+            address_of: node_address,
+            dialled_from: 0,
             queue: Queue::new(),
             nodes: Vec::new(),
             puppets: BTreeMap::new(),
@@ -203,6 +208,15 @@ impl<B: NetworkBehaviour> Simulation<B> {
     #[must_use]
     pub fn link(mut self, config: LinkConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Where nodes that are added from now on are reached, by their index. At places in a memory network
+    /// if nothing is said. Those with IP addresses dial from other ports than they listen on, as real
+    /// ones do.
+    #[must_use]
+    pub const fn at(mut self, address_of: fn(usize) -> Address) -> Self {
+        self.address_of = address_of;
         self
     }
 
@@ -293,7 +307,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     fn add_host(&mut self, limits: Limits, factory: Option<Factory<B>>) -> usize {
         let index = self.nodes.len();
         let rng = self.rng.fork(&format!("node {index}"));
-        let address = node_address(index);
+        let address = (self.address_of)(index);
         self.places.insert(address.clone(), Place::Node(index));
         self.nodes.push(Node {
             address,

@@ -22,6 +22,10 @@ const SLOW_READ_INTERVAL: Duration = Duration::from_millis(500);
 /// After which time a puppet's dial that nobody answers has come to nothing, as a node's by default.
 const PUPPET_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Ports that hosts dial from (RFC 6335).
+const FIRST_EPHEMERAL_PORT: u16 = 49_152;
+const EPHEMERAL_PORTS: u16 = 16_384;
+
 /// Buffers of pieces that are kept to be used again, as many as are under way when a thousand nodes
 /// flood; and how large they are.
 const MAX_SPARE_BUFFERS: usize = 16 * 1024;
@@ -49,7 +53,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn answer_dial(&mut self, dial: Box<Dial>) {
         let dialer = dial.dialer;
         let (from_host, from) = match dialer {
-            Dialer::Node { node, .. } => (node, self.nodes[node].address.clone()),
+            Dialer::Node { node, .. } => (node, self.dialled_from(node)),
             Dialer::Puppet(puppet) => (usize::MAX, super::puppet::puppet_address(puppet)),
         };
         let place = self.places.get(&dial.address.clone().unpinned()).copied();
@@ -116,6 +120,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let at = self.now + PUPPET_DIAL_TIMEOUT;
             self.queue.push(at, Scheduled::DialAnswered { dialer, link: None });
         }
+    }
+
+    /// Where a dial of a node seems to come from.
+    fn dialled_from(&mut self, node: usize) -> Address {
+        let address = &self.nodes[node].address;
+        let Some(ip) = address.ip() else { return address.clone() };
+        self.dialled_from = (self.dialled_from + 1) % EPHEMERAL_PORTS;
+        Address::socket((ip, FIRST_EPHEMERAL_PORT + self.dialled_from).into())
     }
 
     /// The dialer hears what came of its dial.

@@ -7,6 +7,7 @@
 mod bench;
 mod disk_store;
 mod flood;
+mod peers_disk;
 mod propagation;
 mod report;
 mod runner;

@@ -79,7 +79,8 @@ fn run(scenario: &Scenario, seed: u64, trace: Option<Box<dyn FnMut(Time, String)
     let mut rng = world.simulation.rng("traffic");
     make_traffic(&mut world, scenario, &mut rng);
     let limit = Duration::from_secs(scenario.converge_seconds);
-    if world.simulation.converge(limit, World::is_well) && scenario.traffic.item_every_ms > 0 {
+    let is_well = |simulation: &_| World::is_well(scenario.knows, simulation);
+    if world.simulation.converge(limit, is_well) && scenario.traffic.item_every_ms > 0 {
         reach_everybody(&mut world, scenario);
     }
     world.outcome(scenario, seed)

@@ -23,7 +23,9 @@ pub struct Scenario {
     pub name: String,
     /// Honest nodes. The first one makes the blocks; no fault of its own befalls it.
     pub nodes: usize,
-    /// Connections of each node, on average.
+    /// Whom each node knows at its start.
+    pub knows: Knows,
+    /// Connections of each node, on average, where nodes know their neighbours.
     pub degree: usize,
     /// How long faults and traffic last.
     pub seconds: u64,
@@ -51,6 +53,19 @@ pub struct Scenario {
     pub chances: Plan,
     /// The faults themselves, instead of chances: what is left of a run that was cut down.
     pub faults: Vec<Fault>,
+}
+
+/// Whom each node knows at its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Knows {
+    /// Those with whom it is to keep connections, whatever happens.
+    #[default]
+    Neighbours,
+    /// One other node, as its seed. All else it must find out: all is well only when every node has
+    /// as many connections as it wants, and there is a way from each node to each other.
+    OneSeed,
 }
 
 /// The lines between the nodes.
@@ -90,6 +105,7 @@ impl Default for Scenario {
         Self {
             name: "unnamed".into(),
             nodes: 10,
+            knows: Knows::Neighbours,
             degree: 4,
             seconds: 60,
             converge_seconds: 240,

@@ -1,7 +1,7 @@
 //! The production node in a simulated network, with a chain on a simulated disk.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,22 +9,25 @@ use spacetime_core::chain::{
     ChainRules, DevelopmentChain, HEADER_BYTES, SpacetimeRules, block_hash, development_genesis,
 };
 use spacetime_core::wire::MAX_HEADERS;
-use spacetime_core::{Address, Event, Hash, Identity, NetworkBehaviour, Swarm};
+use spacetime_core::{Address, Direction, Event, Hash, Identity, NetworkBehaviour, Swarm};
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
-use spacetime_peers::Stored;
 use spacetime_simulator::{
-    Application, Boot, Byzantine, Effects, Judge, Simulation, Topology, Witness, node_address,
+    Application, Boot, Byzantine, Disk, Effects, Judge, Simulation, Topology, Witness, node_address,
 };
 
 use super::disk_store::DiskStore;
 use super::flood::{Flood, FloodEvent};
+use super::peers_disk;
 use super::propagation::Propagation;
-use super::scenario::Scenario;
+use super::scenario::{Knows, Scenario};
 use crate::app::chain_keeper::{AcceptAll, ChainKeeper};
 use crate::store::{ChainStore, CheckedBlock};
 
 /// The largest frame that nodes of these networks send, apart from items, blocks and lists of headers.
 const LARGEST_OTHER_FRAME_BYTES: usize = 32 * 1024;
+
+/// Where nodes that have IP addresses listen.
+const LISTEN_PORT: u16 = 8333;
 
 /// What stands around an item, a block or the headers of a list.
 const FRAME_OVERHEAD_BYTES: usize = 1024;
@@ -86,7 +89,7 @@ impl World {
         let ledger = Rc::new(RefCell::new(Ledger { stored: vec![0; scenario.nodes], ..Ledger::default() }));
         let mut simulation = Simulation::new(seed).link(scenario.link_config());
         let rng = simulation.rng("scenario");
-        let addresses = addresses_of(scenario, &mut rng.fork("topology"));
+        let peers = peers_of(scenario, &mut rng.fork("topology"));
         let misdeeds = scenario.misdeeds();
 
         let chain_of_first = Rc::new(RefCell::new(None));
@@ -100,12 +103,16 @@ impl World {
                 if boot.index == 0 {
                     *chain_of_first.borrow_mut() = Some(Arc::clone(&chain));
                 }
-                let config = Config::new(chain_id).with_peers(
-                    spacetime_peers::Config::default().with_kept(addresses[boot.index].iter().cloned()),
-                );
+                let handshake =
+                    spacetime_handshake::Config::new(chain_id).with_listen_port(Some(LISTEN_PORT));
+                let config =
+                    Config::new(chain_id).with_handshake(handshake).with_peers(peers[boot.index].clone());
                 start_node(boot, chain, &rules, config, &ledger)
             }
         };
+        if scenario.knows == Knows::OneSeed {
+            simulation = simulation.at(public_address);
+        }
         simulation = simulation.applications(scenario.nodes, &scenario.limits(), start).spare([0]);
         simulation = simulation
             .keep_events(false)
@@ -149,7 +156,10 @@ impl World {
 
     /// Whether all nodes are up, connected only with those who are there, and have the chain of the
     /// first one.
-    pub(super) fn is_well(simulation: &Simulation<SimulatedNode>) -> Result<(), String> {
+    pub(super) fn is_well(knows: Knows, simulation: &Simulation<SimulatedNode>) -> Result<(), String> {
+        if knows == Knows::OneSeed {
+            is_one_network(simulation)?;
+        }
         let (height, tip) = tip_of(simulation, 0);
         for node in 0..simulation.len() {
             if !simulation.is_running(node) {
@@ -170,6 +180,36 @@ impl World {
     }
 }
 
+/// Whether every node has as many connections as it wants, and there is a way from each to each.
+fn is_one_network(simulation: &Simulation<SimulatedNode>) -> Result<(), String> {
+    let nodes = simulation.len();
+    let wanted = 8.min(nodes / 2 - 1);
+    let index_of: BTreeMap<Address, usize> =
+        (0..nodes).map(|node| (simulation.address(node), node)).collect();
+    let mut neighbours = vec![Vec::new(); nodes];
+    for node in (0..nodes).filter(|node| simulation.is_running(*node)) {
+        let swarm = simulation.swarm(node);
+        let outbound = swarm.behaviour().node.peers.outbound();
+        if outbound < wanted {
+            return Err(format!("node {node} has chosen {outbound} peers and wants {wanted}"));
+        }
+        let dialled = swarm.peers().filter(|(_, peer)| peer.direction == Direction::Outbound);
+        for other in dialled.filter_map(|(_, peer)| index_of.get(&peer.address)) {
+            neighbours[node].push(*other);
+            neighbours[*other].push(node);
+        }
+    }
+    let mut reached = BTreeSet::from([0]);
+    let mut next = vec![0];
+    while let Some(node) = next.pop() {
+        next.extend(neighbours[node].iter().filter(|other| reached.insert(**other)));
+    }
+    if reached.len() < nodes {
+        return Err(format!("there is a way from node 0 to {} of {nodes} nodes", reached.len()));
+    }
+    Ok(())
+}
+
 /// The largest frame that any node of a scenario sends.
 fn largest_frame_bytes(scenario: &Scenario) -> usize {
     let Scenario { traffic, seconds, .. } = scenario;
@@ -182,6 +222,31 @@ fn largest_frame_bytes(scenario: &Scenario) -> usize {
 fn tip_of(simulation: &Simulation<SimulatedNode>, node: usize) -> (u64, Hash) {
     let progress = simulation.swarm(node).behaviour().node.sync.progress();
     (progress.height, progress.tip)
+}
+
+/// Where nodes are reached that must find each other: two in each /16.
+fn public_address(index: usize) -> Address {
+    let group = u16::try_from(index / 2).expect("ten thousand nodes at most");
+    let [high, low] = group.to_be_bytes();
+    Address::socket(([20 + high, low, 0, 1 + (index % 2) as u8], LISTEN_PORT).into())
+}
+
+/// Whom each node knows.
+fn peers_of(scenario: &Scenario, rng: &mut spacetime_core::Rng) -> Vec<spacetime_peers::Config> {
+    let config = spacetime_peers::Config::default();
+    match scenario.knows {
+        Knows::Neighbours => {
+            let kept = addresses_of(scenario, rng).into_iter();
+            kept.map(|kept| config.clone().with_max_outbound(0).with_kept(kept)).collect()
+        }
+        Knows::OneSeed => (0..scenario.nodes)
+            .map(|node| {
+                // One that is older, so that there is a way to each.
+                let seed = if node == 0 { 1 } else { rng.below(node as u64) as usize };
+                config.clone().with_seeds([public_address(seed)])
+            })
+            .collect(),
+    }
 }
 
 /// Whom each node keeps connected: those that it dials, and one that dials it, so that no node
@@ -203,7 +268,7 @@ fn start_node(
     rules: &SpacetimeRules,
     config: Config,
     ledger: &Rc<RefCell<Ledger>>,
-) -> (SimulatedNode, ChainApplication) {
+) -> (SimulatedNode, NodeApplication) {
     let keeper = ChainKeeper::new(chain, rules.clone(), AcceptAll);
     let tip = keeper.tip().expect("a chain has at least its genesis block");
     let mut known = ledger.borrow_mut();
@@ -213,26 +278,34 @@ fn start_node(
     }
     known.stored[boot.index] = tip.height;
     known.propagation.started(boot.index);
-    let start = Start { tip, peers: Stored::default(), unix_seconds: boot.unix_seconds };
+    let start = Start { tip, peers: peers_disk::load(&boot.disk), unix_seconds: boot.unix_seconds };
     let node = Node::new(config, rules.clone(), start, &boot.rng).expect("the configuration is valid");
-    (SimulatedNode { node, flood: Flood::new(&boot.rng) }, ChainApplication { keeper })
+    let application = NodeApplication { keeper, disk: boot.disk.clone() };
+    (SimulatedNode { node, flood: Flood::new(&boot.rng) }, application)
 }
 
-/// Keeps a node's chain.
-struct ChainApplication {
+/// Keeps a node's chain, and what it knows of its peers.
+struct NodeApplication {
     keeper: ChainKeeper<SpacetimeRules, AcceptAll>,
+    disk: Disk,
 }
 
-impl Application<SimulatedNode> for ChainApplication {
+impl Application<SimulatedNode> for NodeApplication {
     fn on_event(&mut self, event: &Event<SimulatedNodeEvent>, effects: &mut Effects<SimulatedNodeCommand>) {
-        if let Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Sync(event))) = event {
-            match self.keeper.carry_out(event) {
-                Ok(commands) => commands
-                    .into_iter()
-                    .for_each(|it| effects.command(SimulatedNodeCommand::Node(NodeCommand::Sync(it)))),
-                // As the real node does, which is then started again.
-                Err(error) => effects.exit(error.to_string()),
+        match event {
+            Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Sync(event))) => {
+                match self.keeper.carry_out(event) {
+                    Ok(commands) => commands
+                        .into_iter()
+                        .for_each(|it| effects.command(SimulatedNodeCommand::Node(NodeCommand::Sync(it)))),
+                    // As the real node does, which is then started again.
+                    Err(error) => effects.exit(error.to_string()),
+                }
             }
+            Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Peers(event))) => {
+                peers_disk::carry_out(&self.disk, event);
+            }
+            _ => {}
         }
     }
 }
