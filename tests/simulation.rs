@@ -59,6 +59,23 @@ fn fifty_nodes_stand_every_kind_of_fault_and_every_kind_happens() {
 }
 
 #[test]
+fn nodes_that_know_one_other_each_form_one_network_with_full_pools() {
+    all_hold("discovery");
+}
+
+#[test]
+fn a_network_of_which_half_loses_its_power_is_one_again_soon_after() {
+    let outcomes = all_hold("discovery_crash");
+    assert!(outcomes.iter().all(|it| it.faults["crash"] == 25));
+}
+
+#[test]
+fn a_network_that_was_in_two_parts_for_ten_minutes_is_one_again_soon_after() {
+    let outcomes = all_hold("discovery_partition");
+    assert!(outcomes.iter().all(|it| it.faults["partition"] == 1));
+}
+
+#[test]
 fn every_scenario_there_is_can_be_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut names = BTreeSet::new();

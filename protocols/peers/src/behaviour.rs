@@ -45,6 +45,8 @@ const SMALL_BOOK: usize = 100;
 
 /// How often the book is stored (Bitcoin Core).
 const STORE_INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// How long after it has doubled it is: what a first start found out is not lost with a power failure.
+const STORE_GROWTH_DELAY: Duration = Duration::from_secs(10);
 /// How long after a change the rest is, if nobody waits for it.
 const STORE_DELAY: Duration = Duration::from_secs(1);
 
@@ -123,6 +125,7 @@ pub struct Peers {
     shared_of: usize,
     /// When to store the book, and the rest; never while nothing has changed.
     store_book_at: Option<Time>,
+    stored_of: usize,
     store_state_at: Option<Time>,
     /// The wall clock, as of the last input: [`admit`](Protocol::admit) is not told.
     unix_seconds: i64,
@@ -154,6 +157,7 @@ impl Peers {
             share_at: now.time,
             shared_of: 0,
             store_book_at: None,
+            stored_of: 0,
             store_state_at: None,
             unix_seconds,
             config,
@@ -166,6 +170,7 @@ impl Peers {
             // What is not taken is worth nothing, or was changed by hand into something that is.
             let _ = peers.book.restore(record, now);
         }
+        peers.stored_of = peers.book.len();
         match state {
             Some(state) => peers.restore(state),
             None => peers.store_state_at = Some(now.time),
@@ -347,8 +352,7 @@ impl Peers {
                 self.pool.found_nobody(now.time, &mut self.rng);
             }
         }
-        let knows_nobody = self.book.is_empty();
-        if !self.config.seeds.is_empty() && self.pool.wants_seeds(now.time, knows_nobody) {
+        if !self.config.seeds.is_empty() && self.pool.wants_seeds(now.time, self.book.is_empty()) {
             self.pool.seeds_asked(now.time, &mut self.rng);
             for seed in self.rng.sample(&self.config.seeds, SEEDS_AT_A_TIME) {
                 self.ask_seed(cx, seed);
@@ -393,13 +397,18 @@ impl Peers {
         }
     }
 
-    /// Closes connections with seeds when there are enough others.
+    /// Closes connections with seeds when there are enough others, some of them through the seed: one
+    /// that had nobody to tell of yet may be the only way to a part of the network.
     fn release_seeds(&self, cx: &mut Context<'_, Event>) {
-        if self.pool.is_full() {
-            for (connection, opened) in self.pool.iter() {
-                if opened.role == Role::Seed && opened.is_session {
-                    cx.close(connection, CloseReason::Requested);
-                }
+        if !self.pool.is_full() {
+            return;
+        }
+        let chosen = self.pool.iter().filter(|(_, it)| it.is_session && it.role == Role::Outbound);
+        let chosen: Vec<_> = chosen.filter_map(|(_, it)| self.book.get(it.address?.0)).collect();
+        for (connection, opened) in self.pool.iter() {
+            let Some((address, _)) = opened.address.filter(|_| opened.role == Role::Seed) else { continue };
+            if opened.is_session && chosen.iter().any(|it| it.source == Source::Peer(address)) {
+                cx.close(connection, CloseReason::Requested);
             }
         }
     }
@@ -412,6 +421,10 @@ impl Peers {
         let len = self.book.len();
         if len <= SMALL_BOOK || len / 2 >= self.shared_of {
             self.share_at = self.share_at.min(now + SHARE_DELAY);
+        }
+        if len / 2 >= self.stored_of {
+            let at = now + STORE_GROWTH_DELAY;
+            self.store_book_at = Some(self.store_book_at.map_or(at, |before| before.min(at)));
         }
     }
 
@@ -431,6 +444,7 @@ impl Peers {
         let now = self.now(cx).time;
         if self.store_book_at.is_some_and(|at| at <= now) {
             self.store_book_at = None;
+            self.stored_of = self.book.len();
             cx.emit(Event::StoreBook(self.book.records().collect()));
             // Scores change all the time, and are stored with the book.
             self.state_changed(now);

@@ -170,10 +170,17 @@ impl Pool {
         self.next_look_at = Time::ZERO;
     }
 
-    /// Whether seeds are to be asked: nobody is connected, and those who are known were given time.
+    /// Whether seeds are to be asked: nobody is connected, or there is nobody left to be dialled; and
+    /// those who are known were given time.
     pub(crate) fn wants_seeds(&self, now: Time, knows_nobody: bool) -> bool {
         let patience = if knows_nobody { Duration::ZERO } else { SEED_DELAY };
-        self.max_outbound > 0 && self.outbound_sessions() == 0 && self.next_seed_at + patience <= now
+        self.lacks_peers() && self.next_seed_at + patience <= now
+    }
+
+    fn lacks_peers(&self) -> bool {
+        let has_nobody = self.outbound_sessions() == 0;
+        let found_nobody = self.next_look_at > Time::ZERO && self.dials() == 0;
+        self.missing() > 0 && (has_nobody || found_nobody)
     }
 
     /// Seeds were asked.
@@ -188,6 +195,9 @@ impl Pool {
         let interval = DIAL_INTERVAL.saturating_mul(1 << (self.failures / 8).min(10)).min(MAX_DIAL_INTERVAL);
         if matches!(opened.role, Role::Outbound | Role::Seed) {
             self.next_dial_at = now + rng.jitter(interval);
+        }
+        if opened.role == Role::Outbound {
+            self.next_look_at = Time::ZERO;
         }
     }
 
@@ -267,7 +277,7 @@ impl Pool {
         }
         let dial_at = (self.missing() > 0 && self.dials() < MAX_DIALS)
             .then(|| self.next_dial_at.max(self.next_look_at));
-        let seed_at = (has_seeds && self.outbound_sessions() == 0).then(|| self.next_seed_at + SEED_DELAY);
+        let seed_at = (has_seeds && self.lacks_peers()).then(|| self.next_seed_at + SEED_DELAY);
         let lost_at = self.lost.iter().map(|it| it.retry_at).min();
         [dial_at, seed_at, lost_at, Some(self.next_feeler_at)].into_iter().flatten().min()
     }
