@@ -1,13 +1,15 @@
 //! Who a node is: an Ed25519 key in a file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use pem_rfc7468::LineEnding;
 use spacetime_core::PeerId;
+
+use super::durable_file::{self, Former};
 
 /// What stands before the 32 bytes of the seed in a PKCS#8 version 1 key (RFC 8410).
 const PKCS8_PREFIX: [u8; 16] =
@@ -103,18 +105,7 @@ impl Identity {
     fn save(&self, path: &Path) -> io::Result<()> {
         let der = [&PKCS8_PREFIX[..], &self.seed].concat();
         let pem = pem_rfc7468::encode_string(PEM_LABEL, LineEnding::LF, &der).map_err(io::Error::other)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let temporary = path.with_extension("key.new");
-        // Left over from a start that was cut short; nobody else writes in a locked folder.
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
+        durable_file::write(path, pem.as_bytes(), Former::Replace)
     }
 
     #[allow(clippy::missing_panics_doc, reason = "any 32 bytes are an Ed25519 seed")]

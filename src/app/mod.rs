@@ -9,10 +9,12 @@ mod chain_worker;
 pub mod commands;
 mod config;
 mod control;
+mod durable_file;
 mod error;
 mod folder;
 mod full_node;
 mod identity;
+mod peers_file;
 mod progress;
 pub mod sim;
 
