@@ -56,6 +56,7 @@ pub use spacetime_core::swarm as sans_io;
 pub use spacetime_core::*;
 /// Makes a tree of a struct of behaviours. See [`behaviour`].
 pub use spacetime_derive::FacadeNetworkBehaviour as NetworkBehaviour;
+pub use spacetime_gossip::{self as gossip, Gossip};
 pub use spacetime_handshake::{self as handshake, Handshake};
 pub use spacetime_node::{self as node, Node};
 pub use spacetime_peer_exchange::{self as peer_exchange, PeerExchange};

@@ -1,7 +1,8 @@
 //! How other processes of the same user talk to a running node: a socket in its data folder.
 //!
 //! One line of JSON each way, then the connection ends: `{"command":"status"}` is answered with
-//! the status, or with `{"error":".."}`.
+//! the status, or with `{"error":".."}`. A question that changes something is answered when the
+//! change is on the disk.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -11,12 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spacetime_node::Status;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+use super::node_handle::NodeHandle;
+use super::questions::Question;
 
 const FILE_NAME: &str = "control.sock";
 
@@ -26,22 +31,17 @@ const MAX_SOCKET_PATH_BYTES: usize = 100;
 /// A question is one short line.
 const MAX_QUESTION_BYTES: u64 = 4096;
 
-/// An answer holds at most some hundred peers.
-const MAX_ANSWER_BYTES: u64 = 16 << 20;
+/// A full book has 48 MiB.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// Clients that are answered at a time.
 const MAX_CLIENTS: usize = 8;
 
-/// How long a client may take to ask and to read.
+/// How long a client may take to ask and to read, and a disk to store what it wants.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-enum Question {
-    Status,
-}
-
-#[derive(Debug, Serialize)]
+#[serde(deny_unknown_fields)]
 struct Refusal {
     error: String,
 }
@@ -71,12 +71,8 @@ impl ControlSocket {
         Ok(Self { listener, path })
     }
 
-    /// Answers clients, for ever. `status` asks the node; none if it is gone.
-    pub async fn serve<S, F>(self, status: S)
-    where
-        S: Fn() -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Option<Status>> + Send,
-    {
+    /// Answers clients, for ever.
+    pub async fn serve(self, node: NodeHandle) {
         let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
         loop {
             let Ok(permit) = Arc::clone(&clients).acquire_owned().await else {
@@ -84,10 +80,10 @@ impl ControlSocket {
             };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let status = status.clone();
+                    let node = node.clone();
                     tokio::spawn(async move {
                         let _permit = permit;
-                        match timeout(CLIENT_TIMEOUT, answer(stream, status)).await {
+                        match timeout(CLIENT_TIMEOUT, answer(stream, &node)).await {
                             Ok(Ok(())) => {}
                             Ok(Err(error)) => tracing::debug!(%error, "control client"),
                             Err(_) => tracing::debug!("control client was too slow"),
@@ -110,19 +106,17 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn answer<F: Future<Output = Option<Status>>>(
-    mut stream: UnixStream,
-    status: impl Fn() -> F,
-) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, node: &NodeHandle) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
     BufReader::new(read.take(MAX_QUESTION_BYTES)).read_line(&mut question).await?;
-    let answer = match serde_json::from_str(&question) {
-        Ok(Question::Status) => match status().await {
-            Some(status) => serde_json::to_vec(&status)?,
-            None => serde_json::to_vec(&Refusal { error: "the node is stopping".into() })?,
-        },
-        Err(error) => serde_json::to_vec(&Refusal { error: format!("cannot read the question: {error}") })?,
+    let answer = match serde_json::from_str::<Question>(&question) {
+        Ok(question) => question.answer(node).await,
+        Err(error) => Err(format!("cannot read the question: {error}")),
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => serde_json::to_vec(&Refusal { error })?,
     };
     write.write_all(&answer).await?;
     write.write_all(b"\n").await?;
@@ -131,12 +125,20 @@ async fn answer<F: Future<Output = Option<Status>>>(
 
 /// Asks the node that runs in a data folder for its status. An error if none does.
 pub async fn query_status(folder: &Path) -> io::Result<Status> {
+    ask(folder, &Question::Status).await?.map_err(io::Error::other)
+}
+
+/// Asks the node that runs in a data folder. An error if none does; a text if it refuses.
+pub(super) async fn ask<T: DeserializeOwned>(
+    folder: &Path,
+    question: &Question,
+) -> io::Result<Result<T, String>> {
     let path = folder.join(FILE_NAME);
     let exchange = async {
         let stream = with_short_path(&path, std::os::unix::net::UnixStream::connect)?;
         stream.set_nonblocking(true)?;
         let mut stream = UnixStream::from_std(stream)?;
-        let mut question = serde_json::to_vec(&Question::Status)?;
+        let mut question = serde_json::to_vec(question)?;
         question.push(b'\n');
         stream.write_all(&question).await?;
         let mut answer = Vec::new();
@@ -144,7 +146,10 @@ pub async fn query_status(folder: &Path) -> io::Result<Status> {
         io::Result::Ok(answer)
     };
     let answer = timeout(2 * CLIENT_TIMEOUT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    serde_json::from_slice(&answer).map_err(io::Error::other)
+    if let Ok(Refusal { error }) = serde_json::from_slice(&answer) {
+        return Ok(Err(error));
+    }
+    serde_json::from_slice(&answer).map(Ok).map_err(io::Error::other)
 }
 
 /// Calls `f` with a path that is short enough for a socket: through the open folder if need be.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 
 use super::AppError;
+use super::peers_file::PeersFiles;
 
 /// A data folder that this process has to itself.
 #[derive(Debug)]
@@ -48,6 +49,11 @@ impl DataFolder {
     /// The file with the node's private key.
     pub fn key_file(&self) -> PathBuf {
         self.path.join("node.key")
+    }
+
+    /// The address book, and the rest of what it knows of its peers.
+    pub(super) fn peers_files(&self) -> PeersFiles {
+        PeersFiles::in_folder(&self.path)
     }
 
     /// The file with the chain.

@@ -1,16 +1,18 @@
 //! A whole node: chain, network and control socket in one data folder.
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use spacetime_core::chain::{ChainRules, HeaderInfo, SpacetimeRules, block_hash, development_genesis};
-use spacetime_core::{Address, Event, Limits, PeerId};
+use spacetime_core::{Address, Endpoint, Event, Hash, Limits, PeerId};
 use spacetime_handshake::Legacy;
-use spacetime_node::{Config as NodeConfig, Node, NodeEvent, Start, Status};
-use tokio::task::AbortHandle;
+use spacetime_node::{Config as NodeConfig, Node, NodeCommand, NodeEvent, Start};
+use spacetime_peers::AddressRules;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::AppError;
 use super::chain_keeper::{self, AcceptAll};
@@ -18,20 +20,31 @@ use super::chain_worker::ChainWorker;
 use super::control::ControlSocket;
 use super::folder::DataFolder;
 use super::identity::Identity;
+use super::node_handle::NodeHandle;
+use super::peers_worker::PeersWorker;
+use super::resolver::{self, Resolver, SystemResolver};
 use crate::store::{CheckedBlock, RedbStore};
-use crate::swarm::{Config as SwarmConfig, Handle, Swarm, system_clock};
+use crate::swarm::{Config as SwarmConfig, Swarm, system_clock};
 use crate::transport::TcpTransport;
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The folder with its key, its chain and its control socket.
+    /// The folder with its key, its chain, what it knows of its peers, and its control socket.
     pub datadir: PathBuf,
     /// Where to listen.
     pub listen: Vec<Address>,
     /// With whom to keep connections.
     pub peers: spacetime_peers::Config,
+    /// Whether addresses are learned, told and dialled that are of use on some networks only: loopback,
+    /// private ones and the like. Yes: that is how the development network is.
+    pub allow_private: bool,
+    /// Where others reach this node, which peers are told. Without it they learn the port on which it
+    /// listens, and try it at the address that they see.
+    pub own_address: Option<SocketAddr>,
+    /// Who finds out where the DNS names of seeds lead. The system.
+    pub resolver: Arc<dyn Resolver>,
     /// The bounds of its Swarm.
     pub limits: Limits,
     /// How it synchronises.
@@ -47,6 +60,9 @@ impl Options {
             datadir: datadir.into(),
             listen: Vec::new(),
             peers: spacetime_peers::Config::default(),
+            allow_private: true,
+            own_address: None,
+            resolver: Arc::new(SystemResolver),
             limits: Limits::default(),
             sync: spacetime_sync::Config::default(),
             legacy: Legacy::default(),
@@ -64,6 +80,8 @@ pub struct FullNode {
     control: ControlSocket,
     swarm: Swarm<FullNodeBehaviour>,
     worker: ChainWorker,
+    peers_worker: PeersWorker,
+    resolver: Arc<dyn Resolver>,
     listen: Vec<Address>,
     peer_id: PeerId,
     tip: HeaderInfo,
@@ -96,14 +114,15 @@ impl FullNode {
         let store = Arc::new(open_store(&folder, &rules)?);
         let tip = chain_keeper::tip(&*store, &rules)?;
 
-        let chain_id = block_hash(rules.genesis()).unwrap_or_default();
-        let config = NodeConfig::new(chain_id)
-            .with_handshake(spacetime_handshake::Config::new(chain_id).with_legacy(options.legacy))
-            .with_peers(options.peers)
-            .with_sync(options.sync);
+        let unix_seconds = system_clock();
+        let (stored, warnings) = folder.peers_files().load(unix_seconds);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         let rng =
             crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
-        let start = Start { tip, peers: spacetime_peers::Stored::default(), unix_seconds: system_clock() };
+        let start = Start { tip, peers: stored, unix_seconds };
+        let config = node_config(&options, block_hash(rules.genesis()).unwrap_or_default());
         let node = Node::new(config, rules.clone(), start, &rng)
             .map_err(|error| AppError::Config(error.to_string()))?;
         let config = SwarmConfig::new(identity.peer_id())
@@ -123,9 +142,12 @@ impl FullNode {
 
         let worker = ChainWorker::spawn(store, rules, AcceptAll, &swarm.handle())
             .map_err(|error| AppError::failed("cannot start the chain threads", error))?;
+        let peers_worker = PeersWorker::spawn(folder.peers_files())
+            .map_err(|error| AppError::failed("cannot start the thread that stores peers", error))?;
         let control = ControlSocket::bind(folder.path())
             .map_err(|error| AppError::failed("cannot open the control socket", error))?;
-        Ok(Self { control, swarm, worker, listen, peer_id: identity.peer_id(), tip, folder })
+        let (peer_id, resolver) = (identity.peer_id(), options.resolver);
+        Ok(Self { control, swarm, worker, peers_worker, resolver, listen, peer_id, tip, folder })
     }
 
     /// Who it is.
@@ -150,38 +172,77 @@ impl FullNode {
 
     /// A way to talk to it while it runs.
     pub fn handle(&self) -> NodeHandle {
-        NodeHandle { handle: self.swarm.handle(), listen: Arc::from(self.listen.clone()) }
+        NodeHandle::new(self.swarm.handle(), &self.listen, self.peers_worker.writer().clone())
     }
 
-    /// Runs until `stop` is ready, then ends in order: peers are told, the chain is on the disk.
+    /// Runs until `stop` is ready, then ends in order: peers are told, the chain and what is known of
+    /// peers are on the disk.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let handle = self.handle();
-        let Self { control, mut swarm, mut worker, folder, .. } = self;
-        let control = AbortOnDrop(
-            tokio::spawn(control.serve(move || {
-                let handle = handle.clone();
-                async move { handle.status().await }
-            }))
-            .abort_handle(),
-        );
+        let Self { control, mut swarm, mut worker, peers_worker, resolver, folder, .. } = self;
+        let control = AbortOnDrop(tokio::spawn(control.serve(handle.clone())).abort_handle());
+        let mut lookups = JoinSet::new();
         tokio::pin!(stop);
         let result = loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break Ok(()),
                 error = worker.failed() => break Err(error.into()),
-                Some(event) = swarm.next() => {
-                    if let Event::Behaviour(NodeEvent::Sync(event)) = event {
-                        worker.carry_out(event).await;
-                    }
-                }
+                Some(_) = lookups.join_next() => {}
+                Some(event) = swarm.next() => match event {
+                    Event::Behaviour(NodeEvent::Sync(event)) => worker.carry_out(event).await,
+                    Event::Behaviour(NodeEvent::Peers(event)) => match event {
+                        spacetime_peers::Event::Resolve(seed) => {
+                            lookups.spawn(look_up(Arc::clone(&resolver), seed, handle.clone()));
+                        }
+                        spacetime_peers::Event::StoreBook(records) => peers_worker.writer().store_book(records),
+                        // The newest one: since this was said, a command may have had another one stored.
+                        spacetime_peers::Event::StoreState(_) => {
+                            let state = Box::new(swarm.behaviour().peers.state());
+                            peers_worker.writer().store_state(state);
+                        }
+                        _ => {}
+                    },
+                    _ => {}
+                },
             }
         };
         drop(control);
+        // While there are sessions still: they are the anchors of the next start.
+        let peers = &swarm.behaviour().peers;
+        peers_worker.writer().store_book(peers.records());
+        peers_worker.writer().store_state(Box::new(peers.state()));
         swarm.shutdown().await;
         worker.finish().await;
+        peers_worker.finish().await;
         drop(folder);
         result
+    }
+}
+
+/// The configuration of the tree.
+fn node_config(options: &Options, chain_id: Hash) -> NodeConfig {
+    let Options { allow_private, own_address, .. } = *options;
+    let peers = options.peers.clone().with_address_rules(AddressRules { allow_private });
+    NodeConfig::new(chain_id)
+        .with_handshake(spacetime_handshake::Config::new(chain_id).with_legacy(options.legacy))
+        .with_peers(peers.with_own_addresses(own_address))
+        .with_peer_exchange(spacetime_peer_exchange::Config::default().with_own_address(own_address))
+        .with_gossip(
+            spacetime_gossip::Config::default()
+                .with_allow_private(allow_private)
+                .with_own_address(own_address),
+        )
+        .with_sync(options.sync.clone())
+}
+
+/// Tells the node where the name of a seed leads.
+async fn look_up(resolver: Arc<dyn Resolver>, seed: Address, handle: NodeHandle) {
+    if let Endpoint::Name(name, port) = seed.endpoint() {
+        let addresses = resolver::resolve(&*resolver, name, *port).await;
+        let resolved = NodeCommand::Peers(spacetime_peers::Command::Resolved(addresses));
+        // If it has ended, nobody needs to know.
+        let _ = handle.swarm().send(resolved).await;
     }
 }
 
@@ -198,20 +259,5 @@ struct AbortOnDrop(AbortHandle);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// A way to talk to a running [`FullNode`]; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct NodeHandle {
-    handle: Handle<FullNodeBehaviour>,
-    listen: Arc<[Address]>,
-}
-
-impl NodeHandle {
-    /// What the node says of itself; none if it has ended.
-    pub async fn status(&self) -> Option<Status> {
-        let listen = Arc::clone(&self.listen);
-        self.handle.act(move |node, cx| node.status(cx, &listen)).await.ok()
     }
 }

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use spacetime_core::chain::ChainRules;
-use spacetime_core::{Address, ConnectionId, Context, Direction, Peer};
+use spacetime_core::{Address, ConnectionId, Context, Direction, Origin, Peer, Time};
+use spacetime_peers::{Role, Target};
 use spacetime_sync::Progress;
 
 use super::Node;
@@ -75,6 +76,16 @@ pub struct PeerStatus {
     pub height: Option<u64>,
     /// 0 at first, less with each offence.
     pub score: i32,
+    /// What the session is for: `inbound`, `outbound` (this node chose it), `kept` (the user wants it),
+    /// `feeler` or `seed`.
+    #[serde(default)]
+    pub role: String,
+    /// For how long there has been a session.
+    #[serde(default)]
+    pub connected_seconds: u64,
+    /// The network it is in, of which this node chooses one peer only; none if that is no public one.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 impl<R: ChainRules + 'static> Node<R> {
@@ -88,11 +99,14 @@ impl<R: ChainRules + 'static> Node<R> {
             tip: TipStatus { height: progress.height, hash: progress.tip.to_string() },
             target: progress.target_height,
             sync: progress.into(),
-            peers: cx.peers().map(|(connection, peer)| self.peer_status(connection, peer)).collect(),
+            peers: cx
+                .peers()
+                .map(|(connection, peer)| self.peer_status(cx.now(), connection, peer))
+                .collect(),
         }
     }
 
-    fn peer_status(&self, connection: ConnectionId, peer: &Peer) -> PeerStatus {
+    fn peer_status(&self, now: Time, connection: ConnectionId, peer: &Peer) -> PeerStatus {
         let announced = peer.info.announcement.as_ref().and_then(|it| it.best_block);
         let round_trip = self.ping.round_trip(connection);
         PeerStatus {
@@ -111,6 +125,15 @@ impl<R: ChainRules + 'static> Node<R> {
             latency_ms: round_trip.map(|it| u64::try_from(it.smoothed.as_millis()).unwrap_or(u64::MAX)),
             height: announced.map(|(height, _)| height),
             score: self.peers.score(connection),
+            role: match self.peers.role(connection) {
+                Some(Role::Kept) => "kept".into(),
+                Some(Role::Feeler) => "feeler".into(),
+                Some(Role::Seed) => "seed".into(),
+                None if peer.direction == Direction::Inbound => "inbound".into(),
+                _ => "outbound".into(),
+            },
+            connected_seconds: now.since(peer.established_at).as_secs(),
+            group: Origin::group(peer).map(|it| Target::from(it).to_string()),
         }
     }
 }

@@ -191,6 +191,20 @@ impl Peers {
             anchors.into_iter().filter(may_be_dialled).take(self.config.max_anchors).collect();
     }
 
+    /// The book as it is to be stored: who is connected was seen now, or a peer that stays for a month
+    /// would be worth nothing after a crash.
+    pub fn records(&self) -> Vec<Record> {
+        let sessions = self.pool.iter().filter(|(_, it)| it.is_session);
+        let connected: BTreeSet<_> = sessions.filter_map(|(_, it)| Some(it.address?.0)).collect();
+        let as_of_now = |mut record: Record| {
+            if connected.contains(&record.address) {
+                record.last_seen = record.last_seen.max(self.unix_seconds);
+            }
+            record
+        };
+        self.book.records().map(as_of_now).collect()
+    }
+
     /// What is to be stored beside the book.
     pub fn state(&self) -> State {
         State {
@@ -445,7 +459,7 @@ impl Peers {
         if self.store_book_at.is_some_and(|at| at <= now) {
             self.store_book_at = None;
             self.stored_of = self.book.len();
-            cx.emit(Event::StoreBook(self.book.records().collect()));
+            cx.emit(Event::StoreBook(self.records()));
             // Scores change all the time, and are stored with the book.
             self.state_changed(now);
         }

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use spacetime_core::Address;
 
+use crate::admission::AddressRules;
 use crate::book::BookConfig;
 use crate::reputation::ReputationRules;
 
@@ -81,6 +82,13 @@ impl Config {
         self
     }
 
+    /// Which addresses the book takes; the rest of its configuration stays.
+    #[must_use]
+    pub const fn with_address_rules(mut self, rules: AddressRules) -> Self {
+        self.book.rules = rules;
+        self
+    }
+
     /// How scores are reckoned.
     #[must_use]
     pub const fn with_reputation(mut self, rules: ReputationRules) -> Self {
@@ -139,6 +147,16 @@ impl Config {
     pub const fn with_ban_duration(mut self, duration: Duration) -> Self {
         self.ban_duration = duration;
         self
+    }
+
+    /// Connections that this node chooses and keeps.
+    pub const fn max_outbound(&self) -> usize {
+        self.max_outbound
+    }
+
+    /// Peers that connected.
+    pub const fn max_inbound(&self) -> usize {
+        self.max_inbound
     }
 
     /// Whether it can work.

@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::generate_in;
 use super::{logging, runtime, say};
-use crate::app::full_node::NodeHandle;
-use crate::app::{AppError, DataFolder, FullNode, Options};
+use crate::app::{AppError, DataFolder, FullNode, NodeHandle, Options};
 
 /// How often the nodes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -121,7 +120,7 @@ async fn watch(members: &mut [Member], tip: HeaderInfo) -> Result<(), AppError> 
     loop {
         looks.tick().await;
         for member in &mut *members {
-            member.status = member.handle.status().await;
+            member.status = member.handle.status().await.ok();
             let height = member.status.as_ref().map_or(0, |status| status.tip.height);
             if height >= tip.height && member.took.is_none() {
                 member.took = Some(started.elapsed());
@@ -150,7 +149,7 @@ async fn watch(members: &mut [Member], tip: HeaderInfo) -> Result<(), AppError> 
 async fn agree(members: &mut [Member], tip: HeaderInfo) -> Result<(), AppError> {
     sleep(LOOK_INTERVAL).await;
     for (index, member) in members.iter_mut().enumerate() {
-        member.status = member.handle.status().await;
+        member.status = member.handle.status().await.ok();
         let hash = member.status.as_ref().map(|status| status.tip.hash.clone());
         if hash.as_deref() != Some(&tip.hash.to_string()) {
             let has = hash.unwrap_or_else(|| "nothing".into());

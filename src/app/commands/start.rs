@@ -12,9 +12,10 @@ use tokio::time::interval;
 
 use super::{logging, runtime, say};
 use crate::app::config::{DEFAULT_PORT, parse_address};
-use crate::app::full_node::NodeHandle;
 use crate::app::progress::Bar;
-use crate::app::{AppError, FileConfig, FullNode, Meter, Options, default_config_file, default_data_folder};
+use crate::app::{
+    AppError, FileConfig, FullNode, Meter, NodeHandle, Options, default_config_file, default_data_folder,
+};
 
 /// How often the status line comes where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -179,7 +180,7 @@ async fn show_progress(handle: NodeHandle, on_terminal: bool) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let Some(status) = handle.status().await else {
+        let Ok(status) = handle.status().await else {
             break;
         };
         meter.update(&status, Instant::now());
