@@ -13,6 +13,10 @@ use super::AppError;
 /// The port of the protocol.
 pub(super) const DEFAULT_PORT: u16 = 8333;
 
+/// Connections beside those that are chosen and those that came: one that tests an address, and one
+/// for which another makes room.
+const SPARE_CONNECTIONS: usize = 2;
+
 /// What a configuration file may say; each entry is optional. `examples/spacetime.toml` explains
 /// them. What is not known is refused, so that a misspelt entry is not just without effect.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -27,6 +31,12 @@ pub struct FileConfig {
     pub listen: Option<Vec<String>>,
     /// With whom to keep connections.
     pub peers: Option<Vec<String>>,
+    /// Whom to ask for addresses while no peer can be reached.
+    pub seeds: Option<Vec<String>>,
+    /// Where others reach this node.
+    pub own_address: Option<String>,
+    /// Whether private addresses are learned, told and dialled.
+    pub allow_private: Option<bool>,
     /// Encryption.
     pub tls: Option<String>,
     /// What to do with version-1 nodes that never say Handshake: `refuse` or `serve`.
@@ -46,6 +56,10 @@ pub struct FileConfig {
 pub struct LimitsConfig {
     /// Sessions and dials at a time.
     pub max_connections: Option<usize>,
+    /// Connections that the node chooses itself.
+    pub max_outbound: Option<usize>,
+    /// Peers that connected.
+    pub max_inbound: Option<usize>,
     /// Accepted connections that are not established yet, at a time.
     pub max_opening: Option<usize>,
 }
@@ -83,16 +97,28 @@ impl FileConfig {
         toml::from_str(text)
     }
 
-    /// The bounds, with the defaults for what is not said.
-    pub fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        if let Some(max_connections) = self.limits.max_connections {
-            limits = limits.with_max_connections(max_connections);
+    /// The bounds of the Swarm and of the peers, with the defaults for what is not said: all the
+    /// connections that peers may have, or all the peers for whom there are connections.
+    pub fn limits(&self) -> Result<(Limits, spacetime_peers::Config), AppError> {
+        let (mut limits, peers) = (Limits::default(), spacetime_peers::Config::default());
+        let LimitsConfig { max_connections, max_opening, max_outbound, max_inbound } = self.limits;
+        let all = max_connections.unwrap_or(usize::MAX);
+        let outbound = max_outbound.unwrap_or(peers.max_outbound().min(all.div_ceil(2)));
+        let left = all.saturating_sub(outbound).saturating_sub(SPARE_CONNECTIONS);
+        let inbound = max_inbound.unwrap_or(peers.max_inbound().min(left));
+        let needed = outbound.saturating_add(inbound).saturating_add(SPARE_CONNECTIONS);
+        if needed > all && (max_outbound.is_some() || max_inbound.is_some()) {
+            return Err(AppError::Config(format!(
+                "max_connections = {all} is too little: max_outbound = {outbound} and max_inbound = {inbound} \
+                 need {needed}, {SPARE_CONNECTIONS} of them to test addresses and to let somebody in for \
+                 whom room is made"
+            )));
         }
-        if let Some(max_opening) = self.limits.max_opening {
+        limits = limits.with_max_connections(max_connections.unwrap_or(needed));
+        if let Some(max_opening) = max_opening {
             limits = limits.with_max_opening(max_opening);
         }
-        limits
+        Ok((limits, peers.with_max_outbound(outbound).with_max_inbound(inbound)))
     }
 
     /// The synchronisation, with the defaults for what is not said.
@@ -160,18 +186,51 @@ mod tests {
             config.datadir.is_some(),
             config.listen.is_some(),
             config.peers.is_some(),
+            config.seeds.is_some(),
+            config.allow_private.is_some(),
             config.tls.is_some(),
             config.legacy.is_some(),
             config.log.is_some(),
             config.limits.max_connections.is_some(),
+            config.limits.max_outbound.is_some(),
+            config.limits.max_inbound.is_some(),
             config.limits.max_opening.is_some(),
             config.sync.max_peers.is_some(),
             config.sync.parallel_downloads.is_some(),
             config.sync.max_window_bytes.is_some(),
         ];
         assert!(all.iter().all(|is_there| *is_there), "{config:?}");
-        assert_eq!(config.limits(), Limits::default());
+        // There is none by default.
+        assert_eq!(config.own_address.as_deref(), Some("203.0.113.1:8333"));
+        let (limits, peers) = config.limits().unwrap();
+        assert_eq!(limits, Limits::default());
+        let defaults = spacetime_peers::Config::default();
+        assert_eq!(peers.max_outbound(), defaults.max_outbound());
+        assert_eq!(peers.max_inbound(), defaults.max_inbound());
         assert_eq!(config.sync(), spacetime_sync::Config::default());
+    }
+
+    #[test]
+    fn there_are_connections_for_all_peers_or_peers_for_all_connections() {
+        for (text, limits) in [
+            ("", Some((50, 8, 40))),
+            ("max_connections = 200", Some((200, 8, 40))),
+            ("max_connections = 30", Some((30, 8, 20))),
+            ("max_connections = 10", Some((10, 5, 3))),
+            ("max_connections = 1", Some((1, 1, 0))),
+            ("max_inbound = 117", Some((127, 8, 117))),
+            ("max_outbound = 0\nmax_inbound = 0", Some((2, 0, 0))),
+            ("max_connections = 60\nmax_outbound = 20", Some((60, 20, 38))),
+            ("max_connections = 60\nmax_outbound = 20\nmax_inbound = 38", Some((60, 20, 38))),
+            ("max_connections = 60\nmax_outbound = 20\nmax_inbound = 39", None),
+            ("max_connections = 20\nmax_outbound = 19", None),
+        ] {
+            let config = FileConfig::parse(&format!("[limits]\n{text}")).unwrap();
+            let found = config.limits().ok();
+            let found =
+                found.map(|(all, peers)| (all.max_connections(), peers.max_outbound(), peers.max_inbound()));
+            assert_eq!(found, limits, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod chain;
 mod decode;
+mod peers;
 mod process;
 mod start;
 mod sync;

@@ -106,6 +106,11 @@ fn bad_configurations_are_exit_code_78_and_say_what_is_wrong() {
         ("network = \"main\"", "network"),
         ("legacy = \"maybe\"", "policy"),
         ("[limits]\nmax_connections = 0", "max_connections"),
+        ("[limits]\nmax_connections = 9\nmax_outbound = 8", "max_outbound"),
+        ("seeds = [\"not an address\"]", "not an address"),
+        ("own_address = \"seed.example.org\"", "IP address"),
+        ("own_address = \"203.0.113.1:0\"", "port 0"),
+        ("own_address = \"10.0.0.1\"\nallow_private = false", "private address"),
         ("[sync]\nmax_peers = 0", "max_peers"),
     ] {
         let output = with_file(text);

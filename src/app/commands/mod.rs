@@ -1,12 +1,17 @@
 //! The commands of `spacetime`.
 
+mod addresses;
+mod bans;
 mod chain;
 mod decode;
 mod devnet;
 mod logging;
+mod peers;
+mod running_node;
 mod sim;
 mod start;
 mod status;
+mod table;
 
 use std::process::ExitCode;
 
@@ -32,6 +37,20 @@ enum Command {
     Start(start::Arguments),
     /// Say what the running node says of itself
     Status(status::Arguments),
+    /// List the sessions of the running node
+    Peers(peers::Arguments),
+    /// List the address book of the running node
+    Addresses(addresses::Arguments),
+    /// Close all sessions with somebody and let it in no more
+    Ban(bans::BanArguments),
+    /// Take a ban back, and forget what led to it
+    Unban(bans::TargetArguments),
+    /// List who is banned, and who is trusted
+    Bans(bans::BansArguments),
+    /// Let somebody in whatever it does and however many there are
+    Trust(bans::TargetArguments),
+    /// Treat somebody like everybody
+    Untrust(bans::TargetArguments),
     /// Make, show and check chains
     #[command(subcommand)]
     Chain(chain::Command),
@@ -50,6 +69,13 @@ pub fn run() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Start(cli.start)) {
         Command::Start(arguments) => start::run(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Peers(arguments) => peers::run(arguments),
+        Command::Addresses(arguments) => addresses::run(arguments),
+        Command::Ban(arguments) => bans::ban(arguments),
+        Command::Unban(arguments) => bans::unban(arguments),
+        Command::Bans(arguments) => bans::bans(arguments),
+        Command::Trust(arguments) => bans::trust(arguments),
+        Command::Untrust(arguments) => bans::untrust(arguments),
         Command::Chain(command) => chain::run(command),
         Command::Decode(arguments) => decode::run(arguments),
         Command::Devnet(arguments) => devnet::run(arguments),

@@ -1,12 +1,14 @@
 //! `spacetime start`: run a node.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use spacetime_core::Address;
 use spacetime_handshake::Legacy;
+use spacetime_peers::AddressRules;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
@@ -25,7 +27,7 @@ const BAR_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Arguments {
-    /// The folder with the node's key and chain [default: $XDG_DATA_HOME/spacetime/NETWORK]
+    /// The folder with the node's key, chain and address book [default: $XDG_DATA_HOME/spacetime/NETWORK]
     #[arg(long, env = "SPACETIME_DATADIR", value_name = "D")]
     datadir: Option<PathBuf>,
 
@@ -36,6 +38,19 @@ pub(super) struct Arguments {
     /// A node to keep a connection with; repeatable
     #[arg(long, env = "SPACETIME_PEER", value_delimiter = ',', value_name = "ADDR")]
     peer: Option<Vec<String>>,
+
+    /// A node to ask for addresses while no peer can be reached, or a DNS name of many; repeatable
+    #[arg(long, env = "SPACETIME_SEED", value_delimiter = ',', value_name = "ADDR")]
+    seed: Option<Vec<String>>,
+
+    /// Where others reach this node, which peers are told
+    #[arg(long, env = "SPACETIME_OWN_ADDRESS", value_name = "ADDR")]
+    own_address: Option<String>,
+
+    /// Learn, tell and dial loopback, private and the like addresses [default: true on dev]
+    #[arg(long, env = "SPACETIME_ALLOW_PRIVATE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "BOOL")]
+    allow_private: Option<bool>,
 
     /// The network [default: dev]
     #[arg(long, env = "SPACETIME_NETWORK", value_name = "NAME")]
@@ -102,9 +117,14 @@ impl Arguments {
             self.listen.or(file.listen.clone()).unwrap_or_else(|| vec![format!("0.0.0.0:{DEFAULT_PORT}")]);
         options.listen = addresses(listen)?;
         let kept = addresses(self.peer.or(file.peers.clone()).unwrap_or_default())?;
-        options.peers = options.peers.with_kept(kept);
+        let seeds = addresses(self.seed.or(file.seeds.clone()).unwrap_or_default())?;
+        let (limits, peers) = file.limits()?;
+        options.peers = peers.with_kept(kept).with_seeds(seeds);
+        options.limits = limits;
+        options.allow_private = self.allow_private.or(file.allow_private).unwrap_or(true);
+        let own_address = self.own_address.or(file.own_address.clone()).filter(|text| !text.is_empty());
+        options.own_address = own_address.map(|text| own(&text, options.allow_private)).transpose()?;
         options.legacy = legacy;
-        options.limits = file.limits();
         options.sync = file.sync();
         Ok(Settings { options, network, log: self.log.or(file.log) })
     }
@@ -112,6 +132,15 @@ impl Arguments {
 
 fn addresses(texts: Vec<String>) -> Result<Vec<Address>, AppError> {
     texts.iter().filter(|text| !text.is_empty()).map(|text| parse_address(text)).collect()
+}
+
+/// Reads the address of this node.
+fn own(text: &str, allow_private: bool) -> Result<SocketAddr, AppError> {
+    let unusable = |why: &str| AppError::Config(format!("{text:?} cannot be the own address: {why}"));
+    let address = parse_address(text)?;
+    let address = address.socket_addr().ok_or_else(|| unusable("it must be an IP address"))?;
+    AddressRules { allow_private }.check(address).map_err(|error| unusable(&error.to_string()))?;
+    Ok(address)
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
