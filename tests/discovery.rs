@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use spacetime_network::app::{FullNode, NodeHandle, Options, Resolver};
-use spacetime_network::node::Status;
-use tokio::task::JoinSet;
+use spacetime_network::node::PeerStatus;
+use spacetime_network::peers::book::Source;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -38,117 +40,109 @@ impl Resolver for OneName {
     }
 }
 
-/// Nodes that run until the test ends.
-struct Network {
-    folder: tempfile::TempDir,
+/// A node that runs until it is stopped.
+struct RunningNode {
+    handle: NodeHandle,
+    address: SocketAddr,
     stop: CancellationToken,
-    tasks: JoinSet<()>,
+    task: JoinHandle<()>,
 }
 
-impl Network {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), stop: CancellationToken::new(), tasks: JoinSet::new() }
-    }
-
-    async fn start(&mut self, name: &str, change: impl FnOnce(&mut Options)) -> (NodeHandle, SocketAddr) {
-        let mut options = Options::new(self.folder.path().join(name));
+impl RunningNode {
+    async fn start(folder: &Path, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::new(folder);
         options.listen = vec!["127.0.0.1:0".parse().unwrap()];
         change(&mut options);
         let node = FullNode::open(options).await.unwrap();
         let (handle, address) = (node.handle(), node.listen_addresses()[0].socket_addr().unwrap());
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { node.run(stop.cancelled()).await.unwrap() });
-        (handle, address)
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move { node.run(stopped.cancelled()).await.unwrap() });
+        Self { handle, address, stop, task }
     }
 
-    async fn end(mut self) {
+    async fn wait_until_connected(&self) -> PeerStatus {
+        within_patience(async {
+            loop {
+                if let Some(peer) = self.handle.status().await.unwrap().peers.pop() {
+                    return peer;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
+    async fn end(self) {
         self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.unwrap();
-        }
+        self.task.await.unwrap();
     }
 }
 
-async fn wait_until(node: &NodeHandle, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
-    let wait = async {
-        loop {
-            let status = node.status().await.unwrap();
-            if wanted(&status) {
-                return status;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(120), wait).await.unwrap_or_else(|_| panic!("not {what}"))
+/// Long enough for any machine; not a measure of speed.
+async fn within_patience<T>(wait: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(120), wait).await.expect("it happens")
+}
+
+fn seeds(options: &mut Options, names: &[&str], resolver: &Arc<OneName>) {
+    options.peers = options.peers.clone().with_seeds(names.iter().map(|name| name.parse().unwrap()));
+    options.resolver = Arc::<OneName>::clone(resolver);
 }
 
 #[tokio::test]
 async fn a_node_that_knows_a_seeds_name_finds_its_peer() {
-    let mut network = Network::new();
-    let (_, address) = network.start("other", |_| {}).await;
-    let resolver = OneName::new(&[address]);
-    let of_node = Arc::clone(&resolver);
-    let (node, _) = network
-        .start("node", |options| {
-            let seeds = ["unknown.example.org:8333", "seed.example.org:8333"];
-            options.peers = options.peers.clone().with_seeds(seeds.map(|seed| seed.parse().unwrap()));
-            options.resolver = of_node;
-        })
-        .await;
-    let status = wait_until(&node, "connected", |status| !status.peers.is_empty()).await;
-    assert_eq!(status.peers[0].address, address.to_string());
-    assert_eq!(status.peers[0].role, "outbound");
+    let folder = tempfile::tempdir().unwrap();
+    let other = RunningNode::start(&folder.path().join("other"), |_| {}).await;
+    let resolver = OneName::new(&[other.address]);
+    let names = ["unknown.example.org:8333", "seed.example.org:8333"];
+    let node =
+        RunningNode::start(&folder.path().join("node"), |options| seeds(options, &names, &resolver)).await;
+    let peer = node.wait_until_connected().await;
+    assert_eq!((peer.address, peer.role), (other.address.to_string(), "outbound".into()));
     assert_eq!(resolver.lookups.load(Ordering::SeqCst), 2, "each name once");
-    let source = node.addresses().await.unwrap()[0].source;
-    assert_eq!(source, spacetime_network::peers::book::Source::Seed);
-    network.end().await;
+    assert_eq!(node.handle.addresses().await.unwrap()[0].source, Source::Seed);
+    node.end().await;
+    other.end().await;
 }
 
 #[tokio::test]
-async fn a_node_that_finds_a_peer_in_its_book_asks_no_seed() {
-    let mut network = Network::new();
-    let (_, address) = network.start("other", |_| {}).await;
-    let change = |options: &mut Options| options.peers = options.peers.clone().with_kept([address.into()]);
-    let first = {
-        let mut before = Network::new();
-        std::mem::swap(&mut before.folder, &mut network.folder);
-        let (node, _) = before.start("node", change).await;
-        wait_until(&node, "connected", |status| !status.peers.is_empty()).await;
-        std::mem::swap(&mut before.folder, &mut network.folder);
-        before
-    };
-    first.end().await;
+async fn a_node_that_finds_a_peer_of_its_former_life_asks_no_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = RunningNode::start(&folder.path().join("other"), |_| {}).await;
+    let datadir = folder.path().join("node");
+    let before = RunningNode::start(&datadir, |options| {
+        options.peers = options.peers.clone().with_kept([other.address.into()]);
+    })
+    .await;
+    before.wait_until_connected().await;
+    before.end().await;
     let resolver = OneName::new(&[]);
-    let of_node = Arc::clone(&resolver);
-    let (node, _) = network
-        .start("node", |options| {
-            let seed = "seed.example.org:8333".parse().unwrap();
-            options.peers = options.peers.clone().with_seeds([seed]);
-            options.resolver = of_node;
-        })
-        .await;
-    let status = wait_until(&node, "connected", |status| !status.peers.is_empty()).await;
-    assert_eq!(status.peers[0].address, address.to_string());
+    let names = ["seed.example.org:8333"];
+    let node = RunningNode::start(&datadir, |options| seeds(options, &names, &resolver)).await;
+    assert_eq!(node.wait_until_connected().await.address, other.address.to_string());
     assert_eq!(resolver.lookups.load(Ordering::SeqCst), 0);
-    network.end().await;
+    node.end().await;
+    other.end().await;
 }
 
 #[tokio::test]
-async fn an_own_address_is_told_and_dialled_by_those_who_hear_of_it() {
-    let mut network = Network::new();
-    let (hub, hub_address) = network.start("hub", |_| {}).await;
-    let own: SocketAddr = ([203, 0, 113, 7], 8333).into();
-    let (_, _) = network
-        .start("node", |options| {
-            options.peers = options.peers.clone().with_kept([hub_address.into()]);
-            options.own_address = Some(own);
-        })
-        .await;
-    let heard = async {
-        while !hub.addresses().await.unwrap().iter().any(|record| record.address == own) {
+async fn peers_are_told_the_own_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = RunningNode::start(&folder.path().join("hub"), |_| {}).await;
+    let own = SocketAddr::from(([127, 0, 0, 99], 1));
+    let node = RunningNode::start(&folder.path().join("node"), |options| {
+        options.peers = options.peers.clone().with_kept([hub.address.into()]);
+        options.own_address = Some(own);
+    })
+    .await;
+    within_patience(async {
+        while !hub.handle.addresses().await.unwrap().iter().any(|record| record.address == own) {
             sleep(Duration::from_millis(10)).await;
         }
-    };
-    timeout(Duration::from_secs(120), heard).await.expect("the own address is announced");
-    network.end().await;
+    })
+    .await;
+    // It never puts itself into its own book.
+    assert!(!node.handle.addresses().await.unwrap().iter().any(|record| record.address == own));
+    node.end().await;
+    hub.end().await;
 }

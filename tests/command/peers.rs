@@ -1,9 +1,11 @@
 //! `spacetime peers`, `addresses`, `ban` and its like; and what a node keeps of its peers.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -91,6 +93,58 @@ fn what_is_banned_and_trusted_is_still_after_the_node_was_killed() {
 }
 
 #[test]
+fn a_node_that_is_killed_while_it_stores_bans_forgets_none_that_it_acknowledged() {
+    // Each takes a tenth of a second: SPACETIME_KILLS=500.
+    let kills = std::env::var("SPACETIME_KILLS").map_or(50, |kills| kills.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut acknowledged = 0;
+    for kill in 0..kills {
+        let node = RunningNode::start(folder, ANY_PORT);
+        let kept = count(&ask_json(folder, "bans")["bans"]);
+        assert!(kept >= acknowledged, "kill {kill}: {kept} of {acknowledged} bans");
+        let killed = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(kill * 1237 % 20_011));
+            node.kill();
+        });
+        let socket = folder.join("control.sock");
+        acknowledged = (kept..).find(|number| !ban_by_socket(&socket, *number)).unwrap();
+        killed.join().unwrap();
+    }
+    let corrupt = fs::read_dir(folder)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("corrupt"));
+    assert_eq!(corrupt.count(), 0);
+    assert!(acknowledged as u64 > kills, "{acknowledged} bans");
+}
+
+/// Whether the node says that this one is banned.
+fn ban_by_socket(socket: &Path, number: usize) -> bool {
+    let target = format!("2001:db8::{number:x}");
+    let question = json!({"command": "ban", "target": target}).to_string() + "\n";
+    let mut answer = String::new();
+    let exchange = UnixStream::connect(socket).and_then(|mut stream| {
+        stream.write_all(question.as_bytes())?;
+        stream.read_to_string(&mut answer)
+    });
+    exchange.is_ok() && answer.ends_with('\n') && answer.contains(&target)
+}
+
+#[test]
+fn a_ban_that_cannot_be_stored_holds_but_is_not_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = RunningNode::start(folder.path(), ANY_PORT);
+    let state = folder.path().join("peers-state.json");
+    node.wait_until("stored", |_| state.exists());
+    // Not even root can write a file of this name.
+    fs::create_dir(folder.path().join("peers-state.json.new")).unwrap();
+    let output = run(&["ban", "203.0.113.1", "--datadir", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot be stored"), "{}", stderr(&output));
+    assert_eq!(ask_json(folder.path(), "bans")["bans"][0]["target"], "203.0.113.1");
+}
+
+#[test]
 fn a_ban_ends_the_session_until_it_is_taken_back() {
     let pair = Pair::start();
     ask(&pair.folder(0), &["ban", "127.0.0.1"]);
@@ -150,7 +204,7 @@ fn the_book_is_stored_when_the_node_ends_and_loaded_when_it_starts() {
     let loaded = ask_json(&folder, "addresses");
     assert!(loaded.as_array().unwrap().iter().any(is_first), "{loaded}");
     let table = ask(&folder, &["addresses"]);
-    assert!(table.contains("addresses, ") && table.contains(&first) && table.contains("tried"), "{table}");
+    assert!(table.contains(" known, ") && table.contains(&first) && table.contains("tried"), "{table}");
     second.kill();
 }
 

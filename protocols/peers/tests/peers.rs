@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use spacetime_core::wire::{MessageType, Pong};
-use spacetime_core::{Address, CloseReason, Event, Hash, Limits, NetworkBehaviour, Time};
+use spacetime_core::{Address, CloseReason, Event, Hash, Limits, NetworkBehaviour, Rng, Time};
 use spacetime_handshake::Handshake;
 use spacetime_peers::{Command, Config, Peers, Stored};
-use spacetime_simulator::{Boot, Simulation};
+use spacetime_simulator::{Boot, Lone, Simulation};
 
 const CHAIN: Hash = Hash([7; 32]);
 const SECOND: Duration = Duration::from_secs(1);
@@ -125,4 +125,29 @@ fn addresses_come_and_go() {
     }
     simulation.run_for(SECOND * 10);
     assert_eq!(sessions(&simulation, node), 2);
+}
+
+#[test]
+fn a_peer_that_stays_for_months_is_still_worth_something_after_a_crash() {
+    let address: std::net::SocketAddr = "203.0.113.1:8333".parse().unwrap();
+    let config = Config::default().with_kept([address.into()]);
+    let peers = |config, stored, seconds: i64| {
+        Peers::new(config, stored, 1_800_000_000 + seconds, &Rng::from_number(1)).unwrap()
+    };
+    let mut lone = Lone::new(peers(config, Stored::default(), 0));
+    lone.advance(SECOND);
+    let (connection, _) = lone.dialled()[0].clone();
+    lone.answer_dial(connection);
+    let days = 60;
+    for _ in 0..days {
+        lone.advance(SECOND * 86_400);
+        lone.events();
+    }
+    lone.command(Command::Store);
+    let stored = lone.events().into_iter().find_map(|event| match event {
+        spacetime_peers::Event::StoreBook(records) => Some(Stored::new(records, None)),
+        _ => None,
+    });
+    let again = peers(Config::default(), stored.unwrap(), days as i64 * 86_400);
+    assert!(again.book().get(address).is_some());
 }

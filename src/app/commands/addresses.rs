@@ -31,7 +31,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
         return Ok(());
     }
     let tried = addresses.iter().filter(|address| address.is_tried).count();
-    say(format_args!("{} addresses, {tried} of them tried", addresses.len()));
+    say(format_args!("{} known, {tried} of them tried", addresses.len()));
     let now = Timestamp::now().as_second();
     let ago = |date: Date| {
         let seconds = now.saturating_sub(date.unix_seconds);
