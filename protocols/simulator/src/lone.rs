@@ -151,8 +151,8 @@ impl<B: NetworkBehaviour> Lone<B> {
 
     /// Gives the Swarm the frames that have arrived.
     fn deliver(&mut self, from: ConnectionId) {
+        let now = self.clock();
         while let Some(ends) = self.connections.get_mut(from).filter(|ends| ends.is_open) {
-            let now = Now::new(self.now, UNIX_START);
             match ends.reader.poll_frames() {
                 Ok(ReadStep::Frames(batch)) => self.swarm.handle_frames(now, from, batch),
                 Ok(ReadStep::NeedBytes | ReadStep::Blocked) => return,
@@ -247,7 +247,8 @@ impl<B: NetworkBehaviour> Lone<B> {
     }
 
     fn clock(&self) -> Now {
-        Now::new(self.now, UNIX_START)
+        let seconds = self.now.since(Time::ZERO).as_secs();
+        Now::new(self.now, UNIX_START.saturating_add_unsigned(seconds))
     }
 
     /// Does what the Swarm wants done, and takes what it says.
