@@ -37,7 +37,7 @@
 //!
 //! # Limits
 //!
-//! The [book](book) has its own. [`MAX_KEPT`] addresses that are kept, [`MAX_BANS`] bans,
+//! The [book] has its own. [`MAX_KEPT`] addresses that are kept, [`MAX_BANS`] bans,
 //! [`MAX_STANDINGS`] scores; what is kept of each session is bounded by the Swarm's connections.
 
 #![no_std]
