@@ -28,19 +28,25 @@ pub enum Origin {
 impl Origin {
     /// The host of a peer: [`Host`](Self::Host) or [`Endpoint`](Self::Endpoint).
     pub fn host(peer: &Peer) -> Self {
-        match peer.address.ip().filter(|ip| is_public(*ip)) {
-            Some(ip) => Self::Host(prefix(ip, 32, 64)),
-            None => {
-                let listens_at = listens_at(peer).map(Endpoint::Socket);
-                Self::Endpoint(listens_at.unwrap_or_else(|| peer.address.endpoint().clone()))
-            }
-        }
+        peer.address.ip().and_then(Self::host_at).unwrap_or_else(|| {
+            let listens_at = listens_at(peer).map(Endpoint::Socket);
+            Self::Endpoint(listens_at.unwrap_or_else(|| peer.address.endpoint().clone()))
+        })
     }
 
     /// The group of a peer, if it has a public IP address.
     pub fn group(peer: &Peer) -> Option<Self> {
-        let ip = peer.address.ip().filter(|ip| is_public(*ip))?;
-        Some(Self::Group(prefix(ip, 16, 32)))
+        peer.address.ip().and_then(Self::group_at)
+    }
+
+    /// The [`Host`](Self::Host) at an IP address, if that is public.
+    pub fn host_at(ip: IpAddr) -> Option<Self> {
+        is_public(ip).then(|| Self::Host(prefix(ip, 32, 64)))
+    }
+
+    /// The [`Group`](Self::Group) of an IP address, if that is public.
+    pub fn group_at(ip: IpAddr) -> Option<Self> {
+        is_public(ip).then(|| Self::Group(prefix(ip, 16, 32)))
     }
 
     /// Everything about a peer that it cannot change by connecting again.

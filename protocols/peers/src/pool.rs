@@ -74,8 +74,8 @@ pub(crate) struct Pool {
     max_outbound: usize,
     feeler_interval: Duration,
     opened: ConnectionMap<Opened>,
-    /// Whom to dial first.
-    pub(crate) anchors: Vec<SocketAddr>,
+    /// Whom to dial before anybody else, the last one first.
+    pub(crate) dial_first: Vec<SocketAddr>,
     /// Dials that came to nothing since the last that did not.
     failures: u32,
     /// No dial before.
@@ -96,7 +96,7 @@ impl Pool {
             max_outbound,
             feeler_interval,
             opened: ConnectionMap::new(),
-            anchors: Vec::new(),
+            dial_first: Vec::new(),
             failures: 0,
             next_dial_at: Time::ZERO,
             next_look_at: Time::ZERO,
