@@ -63,6 +63,10 @@ impl Bans {
         self.bans.remove(target).is_some()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bans.is_empty()
+    }
+
     fn remove_ended(&mut self, unix_seconds: i64) {
         self.bans.retain(|_, (until, _)| until.is_none_or(|until| until > unix_seconds));
     }

@@ -30,6 +30,8 @@ pub const MAX_TRUSTED: usize = 1000;
 /// Addresses that one seed's name may lead to.
 pub const MAX_ADDRESSES_PER_SEED: usize = 32;
 
+/// How long a ban may last beyond its end.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the book is stored (Bitcoin Core), and scores with it.
 pub(crate) const STORE_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// How long after a change bans and anchors are, if nobody waits for it.
@@ -98,8 +100,10 @@ pub struct Peers {
     /// When to store the book, and the rest; never while nothing has changed.
     pub(crate) store_book_at: Option<Time>,
     pub(crate) store_state_at: Option<Time>,
-    /// The wall clock, as of the last input: [`admit`](Protocol::admit) is not told.
+    /// The wall clock, as of the last input: [`admit`](Protocol::admit) is not told. While there are
+    /// bans it is looked at from time to time, so that they end also where nothing happens.
     pub(crate) unix_seconds: i64,
+    pub(crate) clock_at: Time,
 }
 
 impl Peers {
@@ -131,6 +135,7 @@ impl Peers {
             store_book_at: None,
             store_state_at: None,
             unix_seconds,
+            clock_at: now.time,
             config,
             rng,
         };
@@ -241,7 +246,7 @@ impl Protocol for Peers {
                     | CloseReason::SlowReader
             );
             if by_nobody && opened.role == Role::Outbound {
-                self.pool.lose(address, now.time, &mut self.rng);
+                self.pool.lose(&opened, now.time, &mut self.rng);
             }
         }
         if *reason != CloseReason::Shutdown {
@@ -348,13 +353,18 @@ impl Protocol for Peers {
 
     fn deadline(&self) -> Option<Time> {
         let pool = self.pool.deadline(!self.config.seeds.is_empty());
-        [Some(self.share_at), self.kept.deadline(), pool, self.store_book_at, self.store_state_at]
+        let clock_at = (!self.bans.is_empty()).then_some(self.clock_at);
+        [Some(self.share_at), self.kept.deadline(), pool, self.store_book_at, self.store_state_at, clock_at]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Event>) {
+        let now = self.now(cx);
+        if self.clock_at <= now.time {
+            self.clock_at = now.time + CLOCK_INTERVAL;
+        }
         self.dial_kept(cx);
         self.fill(cx);
         self.feel(cx);

@@ -8,7 +8,7 @@ use spacetime_core::{Address, CloseReason, ConnectionId, Context, Endpoint, Now}
 use crate::behaviour::{Event, MAX_OWN_ADDRESSES, Peers};
 use crate::book::{Purpose, Source};
 use crate::group::Group;
-use crate::pool::{Opened, Role};
+use crate::pool::{Opened, Promoted, Role};
 
 /// Seeds that are asked at a time (Bitcoin Core).
 const SEEDS_AT_A_TIME: usize = 3;
@@ -31,12 +31,7 @@ impl Peers {
         }
         let connection = cx.dial(address).ok()?;
         let address = socket.map(|it| (it, self.book.grouping().group(it)));
-        self.pool.dialled(
-            connection,
-            Opened { role, address, is_session: false, since: now.time },
-            now.time,
-            &mut self.rng,
-        );
+        self.pool.dialled(connection, Opened::dial(role, address, now.time), now.time, &mut self.rng);
         Some(connection)
     }
 
@@ -138,16 +133,13 @@ impl Peers {
             let proven = self.sessions.get(connection).and_then(|it| it.identity.proven());
             self.book.record_success(address, proven, now);
             self.book_changed(now.time);
-            let was_lost = self.pool.find(address);
+            let before = self.pool.find(address);
             if opened.role == Role::Feeler {
-                let has_place = was_lost || !self.pool.is_full();
-                if has_place && !self.pool.groups().contains(&group) {
-                    self.pool.promote(connection);
-                    if let Some(superfluous) = self.pool.superfluous(connection) {
-                        cx.close(superfluous, CloseReason::Requested);
-                    }
-                } else {
-                    cx.close(connection, CloseReason::Requested);
+                let is_new_group = !self.pool.groups().contains(&group);
+                match is_new_group.then(|| self.pool.promote(connection, before)).flatten() {
+                    Some(Promoted { leaves: Some(other) }) => cx.close(other, CloseReason::Requested),
+                    Some(_) => {}
+                    None => cx.close(connection, CloseReason::Requested),
                 }
             }
         }
@@ -177,8 +169,8 @@ impl Peers {
                     self.own.insert(address);
                 }
             }
-            // It can be reached; it has no place, or one with us already.
-            Some(CloseReason::Duplicate) => {}
+            // It can be reached, but has no place, or one with us already; or we were not patient.
+            Some(CloseReason::Duplicate | CloseReason::Requested) => {}
             Some(CloseReason::Remote(reason)) if **reason == CloseReason::Full => {}
             _ => self.book.record_failure(address, now),
         }

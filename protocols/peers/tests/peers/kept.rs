@@ -1,15 +1,11 @@
 //! Keeping connections in a simulated network.
 
-use std::time::Duration;
-
 use spacetime_core::wire::{MessageType, Pong};
-use spacetime_core::{Address, CloseReason, Event, Hash, Limits, NetworkBehaviour, Time};
+use spacetime_core::{Event, Limits};
 use spacetime_handshake::Handshake;
-use spacetime_peers::{Command, Config, Peers, Stored};
 use spacetime_simulator::{Boot, Simulation};
 
-const CHAIN: Hash = Hash([7; 32]);
-const SECOND: Duration = Duration::from_secs(1);
+use super::*;
 
 #[derive(NetworkBehaviour)]
 struct Node {
