@@ -45,7 +45,8 @@ pub enum Command {
     Add(Address),
     /// Dial this address no more; a connection there is stays.
     Remove(Address),
-    /// Close all sessions with this target and let it in no more.
+    /// Close all sessions with this target, let it in and dial it no more, and trust it no more. Whoever
+    /// is trusted for another reason stays.
     Ban {
         /// Whom.
         target: Target,
@@ -56,11 +57,13 @@ pub enum Command {
     },
     /// Take a ban back, and forget what led to it.
     Unban(Target),
-    /// Let it in whatever it did and however many there are.
+    /// Let it in whatever it did and however many there are, as far as the Swarm has room. Nothing
+    /// happens if [`MAX_TRUSTED`] others are trusted.
     Trust(Target),
     /// Treat it like everybody.
     Distrust(Target),
-    /// What a seed's name leads to, in answer to [`Event::Resolve`]; nothing if it leads nowhere.
+    /// What a seed's name leads to, in answer to [`Event::Resolve`]; nothing if it leads nowhere. At most
+    /// [`MAX_ADDRESSES_PER_SEED`] of them are taken, drawn at random.
     Resolved(Vec<SocketAddr>),
     /// Say all that is to be stored, now.
     Store,
