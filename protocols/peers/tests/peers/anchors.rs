@@ -100,3 +100,19 @@ fn two_anchors_of_one_group_make_one_connection() {
     net.run_for(SECOND * 20);
     assert_eq!(net.times_dialled(one) + net.times_dialled(other), 1);
 }
+
+#[test]
+fn stored_records_with_stamps_at_the_ends_of_time_are_cut_and_none_lives_for_ever() {
+    for (stamp, is_kept) in [(i64::MIN, false), (0, false), (UNIX_SECONDS, true), (i64::MAX, true)] {
+        let mut stored = disk(&known()[..1], 1, &[]);
+        let record = &mut stored.records[0];
+        (record.first_seen, record.last_seen, record.last_told) = (stamp, stamp, stamp);
+        (record.last_attempt, record.last_success) = (Some(stamp), Some(stamp));
+        (record.success_count, record.failure_count) = (u32::MAX, u32::MAX);
+        let mut net = Net::restart(Config::default(), stored, UNIX_SECONDS);
+        assert_eq!(net.peers().book().len(), usize::from(is_kept), "{stamp}");
+        net.run_for(HOUR * 24 * 31);
+        let now = net.clock().unix_seconds;
+        assert!(net.peers().book().entries().all(|it| it.is_terrible(now)), "{stamp}");
+    }
+}

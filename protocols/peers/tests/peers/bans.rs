@@ -139,6 +139,20 @@ fn a_trusted_peer_does_not_pay_for_its_neighbours_while_it_is_connected() {
 }
 
 #[test]
+fn who_is_trusted_by_identity_is_dialled_and_kept_where_its_host_is_banned() {
+    let mut net = Net::new(Config::default());
+    net.command(Command::Trust(target(&id(5).to_string())));
+    ban(&mut net, "9.9.9.9", None);
+    for (identity, is_kept) in [(id(5), true), (id(6), false)] {
+        let place = socket(&format!("9.9.9.9:{}", 8000 + u16::from(identity.0[0])));
+        net.answers.insert(place, Answer::Peer(Some(identity)));
+        net.command(Command::Add(Address::socket(place).pinned(identity)));
+        net.run_for(MINUTE * 2);
+        assert_eq!(net.outbound().contains_key(&place), is_kept);
+    }
+}
+
+#[test]
 fn a_banned_network_is_neither_dialled_nor_let_in() {
     let mut known: Vec<_> = (0..20).map(|it| socket(&format!("9.9.{it}.1:8333"))).collect();
     known.push(apart(1));

@@ -1,6 +1,7 @@
 //! Peers: who is dialled, who is let in, and who is closed.
 
 mod anchors;
+mod anything;
 mod bans;
 mod conduct;
 mod eviction;

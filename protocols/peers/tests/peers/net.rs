@@ -245,6 +245,11 @@ impl Net {
         self.swarm.peer(connection).is_some()
     }
 
+    /// All sessions.
+    pub(crate) fn open_connections(&self) -> Vec<ConnectionId> {
+        self.swarm.peers().map(|(connection, _)| connection).collect()
+    }
+
     /// The sessions that this node opened, by address.
     pub(crate) fn outbound(&self) -> BTreeMap<SocketAddr, ConnectionId> {
         let peers = self.swarm.peers().filter(|(_, it)| it.direction == Direction::Outbound);

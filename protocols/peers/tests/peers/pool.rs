@@ -149,6 +149,32 @@ fn a_peer_that_comes_and_goes_takes_the_place_of_nobody_who_was_there_for_long()
 }
 
 #[test]
+fn attackers_that_had_one_place_one_after_the_other_get_back_one() {
+    let honest: Vec<_> = (0..7).map(apart).collect();
+    let attackers: Vec<_> = (100..112).map(apart).collect();
+    let mut net = Net::restart(Config::default(), disk(&honest, 7, &[]), UNIX_SECONDS);
+    net.add_answers(0..7);
+    net.run_for(SECOND * 10);
+    let teller = net.connect("9.9.9.9:1000", None, None).unwrap();
+    for attacker in &attackers {
+        net.answers.insert(*attacker, Answer::Peer(None));
+        net.tell(teller, &[*attacker]);
+        net.run_for(MINUTE * 2);
+        net.answers.remove(attacker);
+        let connection = net.outbound()[attacker];
+        net.end(connection, CloseReason::EndOfStream);
+    }
+    net.add_answers(50..51);
+    net.tell(teller, &[apart(50)]);
+    net.run_for(MINUTE);
+    net.answers.extend(attackers.iter().map(|it| (*it, Answer::Peer(None))));
+    net.run_for(HOUR);
+    let chosen = net.with_role(Role::Outbound);
+    assert!(honest.iter().all(|it| chosen.contains(it)), "{chosen:?}");
+    assert_eq!(chosen.len(), 8);
+}
+
+#[test]
 fn an_address_at_which_the_node_meets_itself_is_forgotten_and_not_believed_again() {
     let own = apart(1);
     let mut net = Net::restart(Config::default(), disk(&[own], 0, &[]), UNIX_SECONDS);
