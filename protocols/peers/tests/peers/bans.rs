@@ -74,6 +74,16 @@ fn a_ban_with_an_end_ends_then_also_while_the_node_is_off() {
 }
 
 #[test]
+fn a_ban_ends_within_a_minute_also_where_nothing_else_happens() {
+    let mut net = Net::new(Config::default().with_max_outbound(0));
+    ban(&mut net, "9.9.9.9", Some(HOUR));
+    net.run_for(HOUR - SECOND);
+    assert!(is_denied(connect(&mut net, "9.9.9.9:1000", false)));
+    net.run_for(MINUTE + SECOND);
+    assert!(connect(&mut net, "9.9.9.9:1000", false).is_ok());
+}
+
+#[test]
 fn durations_and_clocks_at_their_ends_are_no_panic() {
     for unix_seconds in [i64::MIN, -1, 0, i64::MAX / 2] {
         let mut net = Net::restart(Config::default(), Stored::default(), unix_seconds);

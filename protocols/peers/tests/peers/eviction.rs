@@ -84,9 +84,25 @@ fn the_largest_group_of_newcomers_goes_first() {
 }
 
 #[test]
+fn those_who_are_there_for_longest_stay_even_if_all_are_of_one_group() {
+    let mut net = Net::new(Config::default());
+    let old: Vec<_> = (0..10).map(|it| net.connect(&format!("60.1.1.{it}:1"), None, None).unwrap()).collect();
+    for number in 0..2000 {
+        net.run_for(SECOND);
+        let _ = net.connect(&format!("{}.{}.1.1:1", 70 + number / 250, number % 250), None, None);
+    }
+    assert_eq!(still_there(&net, &old).len(), 10);
+}
+
+#[test]
 fn whoever_is_trusted_is_not_asked() {
-    let mut net = Net::new(Config::default().with_max_inbound(1));
+    let mut net = Net::new(Config::default().with_max_inbound(12));
     net.command(Command::Trust(target("60.1.0.0/16")));
+    for number in 0..11 {
+        net.connect(&format!("65.{number}.1.1:1"), None, None).unwrap();
+        net.run_for(SECOND);
+    }
+    // The youngest, who has done nothing.
     let trusted = net.connect("60.1.1.1:1", None, None).unwrap();
     for number in 0..100 {
         let _ = net.connect(&format!("70.{number}.1.1:1"), None, None);

@@ -47,7 +47,8 @@ fn a_book_with_fewer_groups_makes_a_smaller_pool() {
 #[test]
 fn at_most_eight_dials_wait_at_a_time_and_no_two_begin_at_once() {
     let known: Vec<_> = (0..300).map(apart).collect();
-    let mut net = Net::restart(Config::default(), disk(&known, 300, &[]), UNIX_SECONDS);
+    let config = Config::default().with_max_outbound(40);
+    let mut net = Net::restart(config, disk(&known, 300, &[]), UNIX_SECONDS);
     net.answers = known.iter().map(|it| (*it, Answer::Silence)).collect();
     for _ in 0..600 {
         net.run_for(SECOND / 5);
@@ -168,7 +169,10 @@ fn attackers_that_had_one_place_one_after_the_other_get_back_one() {
     net.tell(teller, &[apart(50)]);
     net.run_for(MINUTE);
     net.answers.extend(attackers.iter().map(|it| (*it, Answer::Peer(None))));
+    let before = net.dials.len();
     net.run_for(HOUR);
+    let dialled = net.dials[before..].iter().filter(|it| attackers.contains(&it.1)).count();
+    assert_eq!(dialled, 1, "with the first the matter is settled");
     let chosen = net.with_role(Role::Outbound);
     assert!(honest.iter().all(|it| chosen.contains(it)), "{chosen:?}");
     assert_eq!(chosen.len(), 8);
