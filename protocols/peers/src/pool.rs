@@ -35,6 +35,9 @@ const LOST_INTERVAL: Duration = Duration::from_secs(45);
 const LOST_LIFETIME: Duration = Duration::from_secs(3600);
 /// Peers that were lost.
 const MAX_LOST: usize = 16;
+/// Of these so many had the same place: who comes and goes in one, again and again with other addresses,
+/// makes nobody forget who was lost in the others.
+const MAX_LOST_OF_A_SLOT: usize = 2;
 
 /// What a connection that this node opened is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -231,6 +234,12 @@ impl Pool {
     pub(crate) fn lose(&mut self, opened: &Opened, now: Time, rng: &mut Rng) {
         let (Some((address, _)), Some(slot)) = (opened.address, opened.slot) else { return };
         self.lost.retain(|it| it.address != address);
+        let of_slot = |it: &Lost| it.slot == slot;
+        if self.lost.iter().filter(|it| of_slot(it)).count() >= MAX_LOST_OF_A_SLOT
+            && let Some(last) = self.lost.iter().rposition(of_slot)
+        {
+            self.lost.remove(last);
+        }
         if self.lost.len() >= MAX_LOST {
             self.lost.remove(0);
         }

@@ -179,6 +179,37 @@ fn attackers_that_had_one_place_one_after_the_other_get_back_one() {
 }
 
 #[test]
+fn who_comes_and_goes_in_one_place_makes_nobody_forget_who_was_lost_in_another() {
+    let honest: Vec<_> = (0..7).map(apart).collect();
+    let mut net = Net::restart(Config::default(), disk(&honest, 7, &[]), UNIX_SECONDS);
+    net.add_answers(0..7);
+    net.run_for(SECOND * 10);
+    let teller = net.connect("9.9.9.9:1000", None, None).unwrap();
+    net.answers.remove(&honest[0]);
+    let lost = net.outbound()[&honest[0]];
+    net.end(lost, CloseReason::EndOfStream);
+    for number in 100..121 {
+        net.answers.insert(apart(number), Answer::Peer(None));
+        net.tell(teller, &[apart(number)]);
+        net.run_for(MINUTE);
+        // The first one stays, and has the place of the one that was lost.
+        if number > 100 {
+            net.answers.remove(&apart(number));
+            let connection = net.outbound()[&apart(number)];
+            net.end(connection, CloseReason::EndOfStream);
+        }
+    }
+    net.add_answers(50..51);
+    net.tell(teller, &[apart(50)]);
+    net.run_for(MINUTE);
+    assert!(net.peers().outbound() == 8 && !net.outbound().contains_key(&honest[0]));
+    net.add_answers(0..1);
+    net.run_for(MINUTE * 2);
+    let chosen = net.with_role(Role::Outbound);
+    assert!(chosen.contains(&honest[0]) && !chosen.contains(&apart(100)) && chosen.contains(&apart(50)));
+}
+
+#[test]
 fn an_address_at_which_the_node_meets_itself_is_forgotten_and_not_believed_again() {
     let own = apart(1);
     let mut net = Net::restart(Config::default(), disk(&[own], 0, &[]), UNIX_SECONDS);
