@@ -6,6 +6,7 @@ use crate::address::Endpoint;
 use crate::connection::Direction;
 use crate::hash::PeerId;
 use crate::peer::Peer;
+use crate::public::{carried, is_public};
 
 /// Something about a peer that it cannot change by connecting again.
 ///
@@ -27,19 +28,25 @@ pub enum Origin {
 impl Origin {
     /// The host of a peer: [`Host`](Self::Host) or [`Endpoint`](Self::Endpoint).
     pub fn host(peer: &Peer) -> Self {
-        match peer.address.ip().filter(|ip| is_public(*ip)) {
-            Some(ip) => Self::Host(prefix(ip, 32, 64)),
-            None => {
-                let listens_at = listens_at(peer).map(Endpoint::Socket);
-                Self::Endpoint(listens_at.unwrap_or_else(|| peer.address.endpoint().clone()))
-            }
-        }
+        peer.address.ip().and_then(Self::host_at).unwrap_or_else(|| {
+            let listens_at = listens_at(peer).map(Endpoint::Socket);
+            Self::Endpoint(listens_at.unwrap_or_else(|| peer.address.endpoint().clone()))
+        })
     }
 
     /// The group of a peer, if it has a public IP address.
     pub fn group(peer: &Peer) -> Option<Self> {
-        let ip = peer.address.ip().filter(|ip| is_public(*ip))?;
-        Some(Self::Group(prefix(ip, 16, 32)))
+        peer.address.ip().and_then(Self::group_at)
+    }
+
+    /// The [`Host`](Self::Host) at an IP address, if that is public.
+    pub fn host_at(ip: IpAddr) -> Option<Self> {
+        is_public(ip).then(|| Self::Host(prefix(ip, 32, 64)))
+    }
+
+    /// The [`Group`](Self::Group) of an IP address, if that is public.
+    pub fn group_at(ip: IpAddr) -> Option<Self> {
+        is_public(ip).then(|| Self::Group(prefix(ip, 16, 32)))
     }
 
     /// Everything about a peer that it cannot change by connecting again.
@@ -59,48 +66,6 @@ pub fn listens_at(peer: &Peer) -> Option<SocketAddr> {
             let port = peer.info.announcement.as_ref()?.listen_port?;
             Some(SocketAddr::new(socket.ip(), port))
         }
-    }
-}
-
-/// Whether an IP address belongs to one host on the internet: not to this one, a private network,
-/// many hosts at once, or nobody. IPv6 addresses that carry an IPv4 address are what they carry.
-///
-/// Of the documentation ranges, 203.0.113.0/24 and 2001:db8::/32 count as public: the reference
-/// takes them, and the vectors of the wire format use them as such.
-pub fn is_public(ip: IpAddr) -> bool {
-    match carried(ip) {
-        IpAddr::V4(ip) => match ip.octets() {
-            // This host, this network, loopback, link-local, private and shared networks.
-            [0 | 10 | 127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => false,
-            [100, 64..=127, ..] => false,
-            // Documentation and measurements.
-            [192, 0, 2, _] | [198, 51, 100, _] | [198, 18..=19, ..] => false,
-            // Multicast, reserved, broadcast.
-            [224..=255, ..] => false,
-            _ => true,
-        },
-        IpAddr::V6(ip) => match ip.segments() {
-            [0x3fff, 0..=0xfff, ..] => false,
-            // All that is given out.
-            [0x2000..=0x3fff, ..] => true,
-            _ => false,
-        },
-    }
-}
-
-/// The IPv4 address to which packets for an address go in the end, if there is one: mapped, NAT64
-/// (RFC 6052), Teredo (RFC 4380), 6to4 (RFC 3056). Whoever has one IPv4 address has billions of
-/// these.
-fn carried(ip: IpAddr) -> IpAddr {
-    let join = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)).into();
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => match ip.segments() {
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => join(high, low),
-            [0x2001, 0, .., high, low] => join(!high, !low),
-            [0x2002, high, low, ..] => join(high, low),
-            _ => ip.into(),
-        },
-        ip => ip,
     }
 }
 
@@ -181,50 +146,5 @@ mod tests {
         assert_eq!(at("8.8.8.8:1000", Direction::Inbound, Some(5)).as_deref(), Some("8.8.8.8:5"));
         assert_eq!(at("8.8.8.8:1000", Direction::Inbound, None), None);
         assert_eq!(at("memory:1", Direction::Inbound, Some(5)), None);
-    }
-
-    #[test]
-    fn addresses_of_one_host_on_the_internet_are_public() {
-        for ip in [
-            "8.8.8.8",
-            "172.15.255.255",
-            "172.32.0.0",
-            "100.128.0.1",
-            "203.0.113.1",
-            "::ffff:8.8.8.8",
-            "2a00::1",
-            "2001:db8::1",
-            "2002:808:808::1",
-        ] {
-            assert!(is_public(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.0.0.1",
-            "100.64.0.1",
-            "127.200.3.4",
-            "169.254.1.1",
-            "172.16.0.0",
-            "192.168.1.1",
-            "192.0.2.1",
-            "198.51.100.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:10.0.0.1",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "3fff::1",
-            "4000::1",
-            "2002:0a00:0001::1",
-            "64:ff9b::10.0.0.1",
-        ] {
-            assert!(!is_public(ip.parse().unwrap()), "{ip}");
-        }
     }
 }

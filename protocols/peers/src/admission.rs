@@ -1,7 +1,9 @@
 //! Which addresses may enter the book at all.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
+
+use spacetime_core::{NotPublic, check_public};
 
 /// What addresses the book takes.
 ///
@@ -24,47 +26,16 @@ pub struct AddressRules {
 pub enum NotAdmitted {
     /// Nobody listens on port 0.
     PortZero,
-    /// 0.0.0.0/8, or `::`.
-    Unspecified,
-    /// 224.0.0.0/4, ff00::/8.
-    Multicast,
-    /// 255.255.255.255.
-    Broadcast,
-    /// 240.0.0.0/4, and the parts of IPv6 outside of 2000::/3 that are given to nobody.
-    Reserved,
-    /// 127.0.0.0/8, `::1`.
-    Loopback,
-    /// 169.254.0.0/16, fe80::/10.
-    LinkLocal,
-    /// 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, and the former fec0::/10.
-    Private,
-    /// 100.64.0.0/10: behind a provider's NAT.
-    Shared,
-    /// 192.0.2.0/24, 198.51.100.0/24, 198.18.0.0/15, 3fff::/20: for examples and measurements.
-    Documentation,
-}
-
-impl NotAdmitted {
-    /// Whether [`AddressRules::allow_private`] admits it.
-    pub const fn is_private(self) -> bool {
-        matches!(self, Self::Loopback | Self::LinkLocal | Self::Private | Self::Shared | Self::Documentation)
-    }
+    /// It is no address of the internet.
+    NotPublic(NotPublic),
 }
 
 impl fmt::Display for NotAdmitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PortZero => "nobody can be reached at port 0",
-            Self::Unspecified => "an unspecified address leads nowhere",
-            Self::Multicast => "a multicast address is no host's",
-            Self::Broadcast => "the broadcast address is no host's",
-            Self::Reserved => "a reserved address leads nowhere",
-            Self::Loopback => "a loopback address is reachable from its own host only",
-            Self::LinkLocal => "a link-local address is reachable from its own link only",
-            Self::Private => "a private address is reachable from its own network only",
-            Self::Shared => "an address of a provider's NAT is reachable from inside of it only",
-            Self::Documentation => "an address for examples or measurements is no host's",
-        })
+        match self {
+            Self::PortZero => f.write_str("nobody can be reached at port 0"),
+            Self::NotPublic(why) => why.fmt(f),
+        }
     }
 }
 
@@ -80,61 +51,10 @@ impl AddressRules {
         if address.port() == 0 {
             return Err(NotAdmitted::PortZero);
         }
-        match not_global(address.ip()) {
-            Some(why) if !(self.allow_private && why.is_private()) => Err(why),
+        match check_public(address.ip()) {
+            Err(why) if !(self.allow_private && why.is_private()) => Err(NotAdmitted::NotPublic(why)),
             _ => Ok(()),
         }
-    }
-}
-
-/// Why an address is not one of the open internet.
-pub(crate) fn not_global(ip: IpAddr) -> Option<NotAdmitted> {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => not_global_v4(ip),
-        IpAddr::V6(ip) => not_global_v6(ip),
-    }
-}
-
-fn not_global_v4(ip: Ipv4Addr) -> Option<NotAdmitted> {
-    Some(match ip.octets() {
-        [0, ..] => NotAdmitted::Unspecified,
-        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => NotAdmitted::Private,
-        [127, ..] => NotAdmitted::Loopback,
-        [169, 254, ..] => NotAdmitted::LinkLocal,
-        [100, 64..=127, ..] => NotAdmitted::Shared,
-        [192, 0, 2, _] | [198, 51, 100, _] | [198, 18..=19, ..] => NotAdmitted::Documentation,
-        [224..=239, ..] => NotAdmitted::Multicast,
-        [255, 255, 255, 255] => NotAdmitted::Broadcast,
-        [240..=255, ..] => NotAdmitted::Reserved,
-        _ => return None,
-    })
-}
-
-fn not_global_v6(ip: Ipv6Addr) -> Option<NotAdmitted> {
-    if let Some(carried) = carried_v4(ip) {
-        return not_global_v4(carried);
-    }
-    Some(match ip.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0] => NotAdmitted::Unspecified,
-        [0, 0, 0, 0, 0, 0, 0, 1] => NotAdmitted::Loopback,
-        [0xfe80..=0xfebf, ..] => NotAdmitted::LinkLocal,
-        [0xfec0..=0xfeff, ..] | [0xfc00..=0xfdff, ..] => NotAdmitted::Private,
-        [0xff00..=0xffff, ..] => NotAdmitted::Multicast,
-        [0x3fff, 0..=0xfff, ..] => NotAdmitted::Documentation,
-        [0x2000..=0x3fff, ..] => return None,
-        _ => NotAdmitted::Reserved,
-    })
-}
-
-/// The IPv4 address to which packets for an IPv6 address go in the end: NAT64 (RFC 6052), Teredo
-/// (RFC 4380) and 6to4 (RFC 3056). Whoever has one IPv4 address has billions of these.
-pub(crate) fn carried_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match ip.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
-        [0x2001, 0, .., high, low] => Some(join(!high, !low)),
-        [0x2002, high, low, ..] => Some(join(high, low)),
-        _ => None,
     }
 }
 
@@ -142,6 +62,7 @@ pub(crate) fn carried_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use alloc::format;
     use alloc::string::ToString as _;
+    use core::net::IpAddr;
 
     use serde_json::Value;
 
@@ -196,7 +117,8 @@ mod tests {
             "[2002:a00:1::1]:1",
             "[2001:0:1:2:3:4:f5ff:fffe]:1",
         ] {
-            assert!(check(address, false).is_err_and(NotAdmitted::is_private), "{address}");
+            let why = check(address, false);
+            assert!(matches!(why, Err(NotAdmitted::NotPublic(why)) if why.is_private()), "{address}");
             assert_eq!(check(address, true), Ok(()), "{address}");
         }
     }
@@ -206,20 +128,20 @@ mod tests {
         for (address, why) in [
             ("203.0.113.1:0", NotAdmitted::PortZero),
             ("127.0.0.1:0", NotAdmitted::PortZero),
-            ("0.0.0.0:1", NotAdmitted::Unspecified),
-            ("0.1.2.3:1", NotAdmitted::Unspecified),
-            ("[::]:1", NotAdmitted::Unspecified),
-            ("[::ffff:0.0.0.0]:1", NotAdmitted::Unspecified),
-            ("[::2]:1", NotAdmitted::Reserved),
-            ("[::8.8.8.8]:1", NotAdmitted::Reserved),
-            ("[4000::1]:1", NotAdmitted::Reserved),
-            ("224.0.0.1:1", NotAdmitted::Multicast),
-            ("239.255.255.255:1", NotAdmitted::Multicast),
-            ("[ff02::1]:1", NotAdmitted::Multicast),
-            ("[::ffff:224.0.0.1]:1", NotAdmitted::Multicast),
-            ("240.0.0.1:1", NotAdmitted::Reserved),
-            ("255.255.255.254:1", NotAdmitted::Reserved),
-            ("255.255.255.255:1", NotAdmitted::Broadcast),
+            ("0.0.0.0:1", NotAdmitted::NotPublic(NotPublic::Unspecified)),
+            ("0.1.2.3:1", NotAdmitted::NotPublic(NotPublic::Unspecified)),
+            ("[::]:1", NotAdmitted::NotPublic(NotPublic::Unspecified)),
+            ("[::ffff:0.0.0.0]:1", NotAdmitted::NotPublic(NotPublic::Unspecified)),
+            ("[::2]:1", NotAdmitted::NotPublic(NotPublic::Reserved)),
+            ("[::8.8.8.8]:1", NotAdmitted::NotPublic(NotPublic::Reserved)),
+            ("[4000::1]:1", NotAdmitted::NotPublic(NotPublic::Reserved)),
+            ("224.0.0.1:1", NotAdmitted::NotPublic(NotPublic::Multicast)),
+            ("239.255.255.255:1", NotAdmitted::NotPublic(NotPublic::Multicast)),
+            ("[ff02::1]:1", NotAdmitted::NotPublic(NotPublic::Multicast)),
+            ("[::ffff:224.0.0.1]:1", NotAdmitted::NotPublic(NotPublic::Multicast)),
+            ("240.0.0.1:1", NotAdmitted::NotPublic(NotPublic::Reserved)),
+            ("255.255.255.254:1", NotAdmitted::NotPublic(NotPublic::Reserved)),
+            ("255.255.255.255:1", NotAdmitted::NotPublic(NotPublic::Broadcast)),
         ] {
             assert_eq!((check(address, false), check(address, true)), (Err(why), Err(why)), "{address}");
             assert!(why.to_string().starts_with(|c: char| c.is_ascii_lowercase()), "{why}");

@@ -6,6 +6,8 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use spacetime_core::{Address, Identity, carried};
+
 use crate::target::Target;
 
 /// Bans that are kept.
@@ -37,7 +39,9 @@ pub struct Bans {
 impl Bans {
     /// Adds a ban, or makes the one there is longer. Never shorter: take it back for that.
     pub(crate) fn add(&mut self, ban: Ban, unix_seconds: i64) {
-        self.remove_ended(unix_seconds);
+        if self.bans.len() >= MAX_BANS {
+            self.remove_ended(unix_seconds);
+        }
         let ends = |until: Option<i64>| until.unwrap_or(i64::MAX);
         match self.bans.get_mut(&ban.target) {
             Some(before) if ends(before.0) >= ends(ban.until) => return,
@@ -59,6 +63,10 @@ impl Bans {
         self.bans.remove(target).is_some()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bans.is_empty()
+    }
+
     fn remove_ended(&mut self, unix_seconds: i64) {
         self.bans.retain(|_, (until, _)| until.is_none_or(|until| until > unix_seconds));
     }
@@ -68,10 +76,24 @@ impl Bans {
         self.bans.get(target).is_some_and(|(until, _)| until.is_none_or(|until| until > unix_seconds))
     }
 
-    /// Whether peers that come from this address are banned.
-    pub(crate) fn holds(&self, ip: IpAddr, unix_seconds: i64) -> bool {
+    /// Whether there is a ban that [is about](Target::is_about) somebody.
+    pub(crate) fn hold(&self, address: &Address, identity: Option<&Identity>, unix_seconds: i64) -> bool {
+        let is_banned = |target: &Target| self.is_banned(target, unix_seconds);
+        let is_peer_banned = |peer_id| is_banned(&Target::Peer(peer_id));
+        let is_place_banned = |it: &Address| is_banned(&Target::Endpoint(it.endpoint().clone()));
+        address.ip().is_some_and(|ip| {
+            self.holds(ip.to_canonical(), unix_seconds)
+                || carried(ip) != ip.to_canonical() && self.holds(carried(ip), unix_seconds)
+        }) || is_place_banned(address)
+            || address.peer_id().is_some_and(is_peer_banned)
+            || identity.is_some_and(|identity| match identity {
+                Identity::Proven(peer_id) => is_peer_banned(*peer_id),
+                Identity::Claimed { address, .. } => is_place_banned(address),
+            })
+    }
+
+    fn holds(&self, ip: IpAddr, unix_seconds: i64) -> bool {
         let is_banned = |target| self.is_banned(&target, unix_seconds);
-        let ip = ip.to_canonical();
         // Few targets are wider than a host, and they stand next to each other; but a hundred lookups
         // are quick enough, and take as long whoever fills the list.
         let bits = if ip.is_ipv4() { 32 } else { 128 };
@@ -95,12 +117,20 @@ impl Bans {
 #[cfg(test)]
 mod tests {
     use alloc::format;
+    use alloc::string::ToString as _;
     use alloc::vec::Vec;
+    use core::net::SocketAddr;
+
+    use spacetime_core::PeerId;
 
     use super::*;
 
     fn ban(target: &str, until: Option<i64>) -> Ban {
         Ban { target: target.parse().unwrap(), until, reason: "test".into() }
+    }
+
+    fn holds(bans: &Bans, ip: &str, at: i64) -> bool {
+        bans.hold(&SocketAddr::new(ip.parse().unwrap(), 1).into(), None, at)
     }
 
     #[test]
@@ -111,12 +141,15 @@ mod tests {
         for (ip, at, is_banned) in [
             ("198.51.100.7", 99, true),
             ("::ffff:198.51.100.7", 99, true),
+            ("2002:c633:6407::1", 99, true),
+            ("64:ff9b::198.51.100.7", 99, true),
+            ("2001:0:5::39cc:9bf8", 99, true),
             ("198.51.100.7", 100, false),
             ("198.52.100.7", 0, false),
             ("2001:db8:7::1", i64::MAX, true),
             ("2001:db9::1", 0, false),
         ] {
-            assert_eq!(bans.holds(ip.parse().unwrap(), at), is_banned, "{ip} at {at}");
+            assert_eq!(holds(&bans, ip, at), is_banned, "{ip} at {at}");
         }
         assert_eq!(bans.iter(99).count(), 2);
         assert_eq!(bans.iter(100).count(), 1);
@@ -133,7 +166,51 @@ mod tests {
         bans.add(ban("203.0.113.1", Some(100)), 0);
         assert_eq!(Vec::from_iter(bans.iter(0)), [ban("203.0.113.1", None)]);
         assert!(bans.remove(&"203.0.113.1".parse().unwrap()));
-        assert!(!bans.holds("203.0.113.1".parse().unwrap(), 0));
+        assert!(!holds(&bans, "203.0.113.1", 0));
+    }
+
+    #[test]
+    fn bans_are_found_of_all_that_is_known_of_somebody() {
+        let id = PeerId([7; 32]);
+        let claimed = |at: &str| Identity::Claimed { address: at.parse().unwrap(), name: "anybody".into() };
+        let pinned = format!("{id}@203.0.113.1:1");
+        let cases = [
+            ("203.0.113.1:1000", None),
+            ("203.0.113.1:1000", Some(Identity::Proven(id))),
+            ("203.0.113.1:1000", Some(claimed("203.0.113.1:1"))),
+            ("203.0.113.1:1", None),
+            (&pinned, None),
+            ("[2002:cb00:7101::9]:1", None),
+            ("[2001:db8:0:0:9::1]:1", Some(claimed("[2001:db8:0:0:9::1]:1"))),
+            ("memory:5", None),
+            ("memory:6", Some(claimed("memory:5"))),
+        ];
+        let targets = [
+            &id.to_string(),
+            "203.0.113.1",
+            "203.0.0.0/8",
+            "203.0.113.1:1",
+            "203.0.113.1:1000",
+            "2002:cb00:7101::/48",
+            "2001:db8::/64",
+            "2001:db8::1",
+            "memory:5",
+            "0.0.0.0/0",
+            "::/0",
+        ];
+        let mut found = 0;
+        for target in targets {
+            let mut bans = Bans::default();
+            bans.add(ban(target, None), 0);
+            let target: Target = target.parse().unwrap();
+            for (address, identity) in &cases {
+                let address = address.parse().unwrap();
+                let is_about = target.is_about(&address, identity.as_ref());
+                assert_eq!(bans.hold(&address, identity.as_ref(), 0), is_about, "{target} {address}");
+                found += usize::from(is_about);
+            }
+        }
+        assert_eq!(found, 32);
     }
 
     #[test]
@@ -144,7 +221,7 @@ mod tests {
             bans.add(ban(&format!("memory:{number}"), Some(1000 + number)), 0);
         }
         assert_eq!(bans.iter(0).count(), MAX_BANS);
-        assert!(bans.holds("198.51.0.1".parse().unwrap(), 0));
+        assert!(holds(&bans, "198.51.0.1", 0));
         assert!(!bans.is_banned(&"memory:0".parse().unwrap(), 0));
         assert!(bans.is_banned(&"memory:1".parse().unwrap(), 0));
     }

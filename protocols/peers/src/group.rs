@@ -6,8 +6,9 @@ use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use spacetime_core::{carried, is_public};
 
-use crate::admission::{AddressRules, carried_v4, not_global};
+use crate::admission::AddressRules;
 
 /// Addresses that one party is likely to control, and that are expensive to have many of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -68,10 +69,7 @@ impl Grouping {
         if self.is_private(address) {
             return Group::Private(address);
         }
-        let ip = match address.ip() {
-            IpAddr::V6(ip) => carried_v4(ip).map_or(IpAddr::V6(ip), IpAddr::V4),
-            ip => ip,
-        };
+        let ip = carried(address.ip());
         if let Some(asn) = self.asns.as_ref().and_then(|asns| asns.get(ip)) {
             return Group::Asn(asn);
         }
@@ -106,7 +104,7 @@ impl Grouping {
     }
 
     fn is_private(&self, address: SocketAddr) -> bool {
-        self.rules.allow_private && not_global(address.ip()).is_some()
+        self.rules.allow_private && !is_public(address.ip())
     }
 }
 

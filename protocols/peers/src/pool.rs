@@ -35,6 +35,9 @@ const LOST_INTERVAL: Duration = Duration::from_secs(45);
 const LOST_LIFETIME: Duration = Duration::from_secs(3600);
 /// Peers that were lost.
 const MAX_LOST: usize = 16;
+/// Of these so many had the same place: who comes and goes in one, again and again with other addresses,
+/// makes nobody forget who was lost in the others.
+const MAX_LOST_OF_A_SLOT: usize = 2;
 
 /// What a connection that this node opened is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -58,12 +61,28 @@ pub(crate) struct Opened {
     pub(crate) address: Option<(SocketAddr, Group)>,
     pub(crate) is_session: bool,
     pub(crate) since: Time,
+    /// Which of the places it has, if this node chose it to be kept.
+    slot: Option<usize>,
+}
+
+impl Opened {
+    pub(crate) const fn dial(role: Role, address: Option<(SocketAddr, Group)>, now: Time) -> Self {
+        Self { role, address, is_session: false, since: now, slot: None }
+    }
+}
+
+/// A feeler stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promoted {
+    /// Whose place it takes.
+    pub(crate) leaves: Option<ConnectionId>,
 }
 
 /// A peer that was lost without anybody's wish.
 #[derive(Clone, Copy, Debug)]
 struct Lost {
     address: SocketAddr,
+    slot: usize,
     retry_at: Time,
     until: Time,
 }
@@ -74,8 +93,8 @@ pub(crate) struct Pool {
     max_outbound: usize,
     feeler_interval: Duration,
     opened: ConnectionMap<Opened>,
-    /// Whom to dial first.
-    pub(crate) anchors: Vec<SocketAddr>,
+    /// Whom to dial before anybody else, the last one first.
+    pub(crate) dial_first: Vec<SocketAddr>,
     /// Dials that came to nothing since the last that did not.
     failures: u32,
     /// No dial before.
@@ -84,7 +103,8 @@ pub(crate) struct Pool {
     next_look_at: Time,
     next_feeler_at: Time,
     /// When the network is split, both parts fill their pools again from among themselves, and nothing
-    /// would ever join them. So those who were lost are looked for, and take their place again.
+    /// would ever join them. So those who were lost are looked for, and take their places again: each its
+    /// own. An attacker who had one place with many peers, one after the other, gets back that one.
     lost: Vec<Lost>,
     pub(crate) next_seed_at: Time,
     seed_interval: Duration,
@@ -96,7 +116,7 @@ impl Pool {
             max_outbound,
             feeler_interval,
             opened: ConnectionMap::new(),
-            anchors: Vec::new(),
+            dial_first: Vec::new(),
             failures: 0,
             next_dial_at: Time::ZERO,
             next_look_at: Time::ZERO,
@@ -189,7 +209,16 @@ impl Pool {
         self.seed_interval = (self.seed_interval * 2).min(MAX_SEED_INTERVAL);
     }
 
-    pub(crate) fn dialled(&mut self, connection: ConnectionId, opened: Opened, now: Time, rng: &mut Rng) {
+    /// A place that nobody has.
+    fn free_slot(&self) -> Option<usize> {
+        let is_free = |slot: &usize| !self.opened.iter().any(|(_, it)| it.slot == Some(*slot));
+        (self.missing() > 0).then(|| (0..).find(is_free)).flatten()
+    }
+
+    pub(crate) fn dialled(&mut self, connection: ConnectionId, mut opened: Opened, now: Time, rng: &mut Rng) {
+        if opened.role == Role::Outbound {
+            opened.slot = self.free_slot();
+        }
         self.opened.insert(connection, opened);
         // The more of them come to nothing, the slower: there may be no network at all.
         let interval = DIAL_INTERVAL.saturating_mul(1 << (self.failures / 8).min(10)).min(MAX_DIAL_INTERVAL);
@@ -211,24 +240,32 @@ impl Pool {
         Some(*opened)
     }
 
-    /// A session that was kept has ended without anybody's wish.
-    pub(crate) fn lose(&mut self, address: SocketAddr, now: Time, rng: &mut Rng) {
+    /// A session that this node chose has ended without anybody's wish.
+    pub(crate) fn lose(&mut self, opened: &Opened, now: Time, rng: &mut Rng) {
+        let (Some((address, _)), Some(slot)) = (opened.address, opened.slot) else { return };
         self.lost.retain(|it| it.address != address);
+        let of_slot = |it: &Lost| it.slot == slot;
+        if self.lost.iter().filter(|it| of_slot(it)).count() >= MAX_LOST_OF_A_SLOT
+            && let Some(last) = self.lost.iter().rposition(of_slot)
+        {
+            self.lost.remove(last);
+        }
         if self.lost.len() >= MAX_LOST {
             self.lost.remove(0);
         }
         self.lost.push(Lost {
             address,
+            slot,
             retry_at: now + rng.jitter(LOST_INTERVAL),
             until: now + LOST_LIFETIME,
         });
     }
 
-    /// Whether the peer at this address was lost; it is not any more.
-    pub(crate) fn find(&mut self, address: SocketAddr) -> bool {
-        let before = self.lost.len();
-        self.lost.retain(|it| it.address != address);
-        self.lost.len() < before
+    /// There is a session with the peer at this address: if it was lost, its place is settled.
+    pub(crate) fn find(&mut self, address: SocketAddr) -> Option<usize> {
+        let slot = self.lost.iter().find(|it| it.address == address)?.slot;
+        self.lost.retain(|it| it.slot != slot);
+        Some(slot)
     }
 
     /// A peer that was lost, to be dialled now.
@@ -239,22 +276,23 @@ impl Pool {
         Some(due.address)
     }
 
-    /// Of the sessions that this node chose the one that is there for the shortest time, but for
-    /// `newest`, if there are more than are wanted.
-    pub(crate) fn superfluous(&self, newest: ConnectionId) -> Option<ConnectionId> {
-        if self.outbound_sessions() <= self.max_outbound {
-            return None;
+    /// A feeler stays as a connection that is kept, if a place is free or it had one before. Who has to
+    /// leave that place, or nothing if it does not stay.
+    pub(crate) fn promote(&mut self, connection: ConnectionId, before: Option<usize>) -> Option<Promoted> {
+        let free = self.free_slot();
+        let of_before =
+            |slot| self.opened.iter().find(|(_, it)| it.slot == Some(slot)).map(|(id, _)| (slot, id));
+        let (slot, leaves) = match free {
+            Some(slot) => (slot, None),
+            None => before.and_then(of_before).map(|(slot, id)| (slot, Some(id)))?,
+        };
+        if let Some(left) = leaves.and_then(|id| self.opened.get_mut(id)) {
+            left.slot = None;
         }
-        let chosen = self.opened.iter().filter(|(_, it)| it.is_session && it.role == Role::Outbound);
-        let others = chosen.filter(|(connection, _)| *connection != newest);
-        others.max_by_key(|(_, it)| it.since).map(|(connection, _)| connection)
-    }
-
-    /// A feeler stays as a connection that is kept.
-    pub(crate) fn promote(&mut self, connection: ConnectionId) {
-        if let Some(opened) = self.opened.get_mut(connection) {
-            opened.role = Role::Outbound;
-        }
+        let opened = self.opened.get_mut(connection)?;
+        opened.role = Role::Outbound;
+        opened.slot = Some(slot);
+        Some(Promoted { leaves })
     }
 
     /// A dial came to nothing, or a session ended. What it was.

@@ -101,8 +101,12 @@ impl Reputation {
         let interval_seconds = self.rules.forgive_interval.as_secs().max(1);
         let elapsed_seconds = unix_seconds.saturating_sub(*as_of).max(0).unsigned_abs();
         let forgiven = elapsed_seconds / interval_seconds;
-        if forgiven >= u64::from(score.unsigned_abs()) {
+        if forgiven > 0 && forgiven >= u64::from(score.unsigned_abs()) {
             return (0, 0, unix_seconds);
+        }
+        if *score == 0 {
+            // On its way through 0; the failures in a row still count.
+            return (0, *failures, (*as_of).min(unix_seconds));
         }
         let rest_seconds = (elapsed_seconds % interval_seconds).cast_signed();
         let left = i64::from(score.unsigned_abs()) - forgiven.cast_signed();
@@ -113,6 +117,7 @@ impl Reputation {
     /// Somebody was of use.
     pub(crate) fn reward(&mut self, target: Target, unix_seconds: i64) {
         let (score, _, as_of) = self.get(&target, unix_seconds);
+        let as_of = if score == 0 { unix_seconds } else { as_of };
         let score = score.saturating_add(self.rules.reward).min(MAX_SCORE);
         self.standings.insert(target, (score, 0, as_of));
     }
@@ -133,6 +138,7 @@ impl Reputation {
             Severity::Grave => rules.grave,
         };
         let (score, failures, as_of) = self.get(&target, unix_seconds);
+        let as_of = if score == 0 { unix_seconds } else { as_of };
         let (score, failures) = (score.saturating_sub(price), failures.saturating_add(1));
         self.standings.insert(target, (score, failures, as_of));
         if score <= rules.min_score.saturating_mul(shared_by) {
@@ -151,14 +157,19 @@ impl Reputation {
         }
     }
 
-    /// Everybody whose score is not 0, to be stored.
+    /// Everybody of whom something is left, to be stored.
     pub fn standings(&self, unix_seconds: i64) -> Vec<Standing> {
         let known = self.standings.iter().map(|(target, _)| target);
         known
             .filter_map(|target| {
                 let (score, failures_in_a_row, as_of) = self.get(target, unix_seconds);
                 let target = target.clone();
-                (score != 0).then_some(Standing { target, score, failures_in_a_row, as_of })
+                (score != 0 || failures_in_a_row != 0).then_some(Standing {
+                    target,
+                    score,
+                    failures_in_a_row,
+                    as_of,
+                })
             })
             .collect()
     }
@@ -218,6 +229,26 @@ mod tests {
         assert_eq!(charge(&mut reputation, Severity::Minor, 0), Sentence::None);
         assert_eq!(charge(&mut reputation, Severity::Grave, 0), Sentence::None);
         assert_eq!(charge(&mut reputation, Severity::Grave, 0), Sentence::Ban);
+    }
+
+    #[test]
+    fn a_score_of_0_on_the_way_down_does_not_end_a_row_of_failures() {
+        let mut reputation = Reputation::new(ReputationRules::default());
+        reputation.reward(somebody(), 0);
+        reputation.reward(somebody(), 0);
+        for _ in 0..2 {
+            assert_eq!(charge(&mut reputation, Severity::Minor, 0), Sentence::None);
+        }
+        let stored = reputation.standings(0);
+        assert_eq!((stored[0].score, stored[0].failures_in_a_row), (0, 2));
+        let mut again = Reputation::new(ReputationRules::default());
+        again.restore(stored, 0);
+        for _ in 0..2 {
+            assert_eq!(charge(&mut again, Severity::Minor, 0), Sentence::None);
+        }
+        assert_eq!(charge(&mut again, Severity::Minor, 0), Sentence::Close);
+        // Then time forgives it.
+        assert_eq!(charge(&mut again, Severity::Minor, 4 * HOUR), Sentence::None);
     }
 
     #[test]

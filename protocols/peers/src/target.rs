@@ -8,7 +8,7 @@ use core::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use spacetime_core::{Endpoint, Identity, Origin, PeerId};
+use spacetime_core::{Address, Endpoint, Identity, Origin, PeerId, carried};
 
 /// Whom a ban, a trust or a score is about: something that a peer cannot change by connecting again.
 ///
@@ -37,16 +37,33 @@ impl Target {
         Self::Network(IpNet::new(ip, bits).map_or_else(|_| ip.into(), |net| net.trunc()))
     }
 
-    /// Whether it is about peers that come from this address.
-    pub fn holds(&self, ip: IpAddr) -> bool {
-        matches!(self, Self::Network(network) if network.contains(&ip.to_canonical()))
+    /// The host at an address; the address itself if that is not public.
+    pub(crate) fn host_of(address: &Address) -> Self {
+        let host = address.ip().and_then(Origin::host_at);
+        host.map_or_else(|| Self::Endpoint(address.endpoint().clone()), Self::from)
     }
 
-    /// What is known about a candidate that could be a target of its own.
-    pub(crate) fn of_identity(identity: &Identity) -> Self {
-        match identity {
-            Identity::Proven(peer_id) => Self::Peer(*peer_id),
-            Identity::Claimed { address, .. } => Self::Endpoint(address.endpoint().clone()),
+    /// Whether it is about peers that come from this address, or from one that [carries](carried) it.
+    pub fn holds(&self, ip: IpAddr) -> bool {
+        matches!(self, Self::Network(network)
+            if network.contains(&ip.to_canonical()) || network.contains(&carried(ip)))
+    }
+
+    /// Whether it is about who is, or is to be reached, at this address, and is known to be this one.
+    pub fn is_about(&self, address: &Address, identity: Option<&Identity>) -> bool {
+        match self {
+            Self::Network(_) => address.ip().is_some_and(|ip| self.holds(ip)),
+            Self::Peer(peer_id) => {
+                address.peer_id() == Some(*peer_id)
+                    || identity.and_then(Identity::proven).is_some_and(|it| it == *peer_id)
+            }
+            Self::Endpoint(endpoint) => {
+                let is_claimed = |it: &Identity| match it {
+                    Identity::Claimed { address, .. } => address.endpoint() == endpoint,
+                    Identity::Proven(_) => false,
+                };
+                address.endpoint() == endpoint || identity.is_some_and(is_claimed)
+            }
         }
     }
 }

@@ -86,12 +86,13 @@ impl AddressBook {
         }
     }
 
-    /// The session with it lives.
+    /// The session with it lives, so others could be reached as well: their failures count.
     pub fn record_seen(&mut self, address: SocketAddr, now: Now) {
         self.follow(now);
         let unix_seconds = self.unix_seconds;
         if let Some((_, held)) = self.find(address) {
             held.entry.last_seen = unix_seconds;
+            self.successes = self.successes.saturating_add(1);
         }
     }
 

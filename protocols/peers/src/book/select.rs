@@ -56,15 +56,13 @@ impl AddressBook {
     }
 
     /// Random addresses to tell others: at most `max_count`, at most [`MAX_SAMPLE`], and at most 23 % of
-    /// a book of more than 100. Only what was reached by this node or announced by its own host, and
-    /// neither stale nor failing: this node spreads no rumours.
+    /// a book of more than 100. Only what was reached by this node, and is neither stale nor failing:
+    /// this node spreads no rumours, not even those that a host spreads of itself.
     pub fn sample(&mut self, max_count: usize, now: Now) -> Vec<SocketAddr> {
         self.follow(now);
         let part = if self.len() > SMALL_BOOK { self.len() * SAMPLE_PERCENT / 100 } else { self.len() };
         let is_good = |entry: &&Entry| {
-            (entry.is_tried || entry.is_announced())
-                && !entry.is_terrible(self.unix_seconds)
-                && !entry.is_stale(self.unix_seconds)
+            entry.is_verified() && !entry.is_terrible(self.unix_seconds) && !entry.is_stale(self.unix_seconds)
         };
         let good: Vec<SocketAddr> = self.entries().filter(is_good).map(|entry| entry.address).collect();
         self.rng.sample(&good, max_count.min(MAX_SAMPLE).min(part))

@@ -128,7 +128,7 @@ impl Checked {
                 let told = self.book.sample(1000, now);
                 assert!(told.iter().all(|address| {
                     let entry = &self.before[address];
-                    (entry.is_tried || entry.source == Source::Announced) && !entry.is_terrible(unix_seconds)
+                    entry.is_verified() && !entry.is_terrible(unix_seconds)
                 }));
                 self.expect_no_change();
             }

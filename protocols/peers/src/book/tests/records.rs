@@ -1,5 +1,7 @@
 //! Storing and restoring.
 
+use spacetime_core::NotPublic;
+
 use super::*;
 use crate::admission::NotAdmitted;
 use crate::book::{Added, NotAdded, Record};
@@ -113,7 +115,7 @@ fn records_are_believed_no_more_than_peers() {
         Record { last_seen: i64::MIN, last_told: i64::MIN, last_success: Some(i64::MIN), ..record(apart(1)) };
     assert_eq!(book.restore(forged, after(0)), Err(NotAdded::Terrible));
     let private = Record { address: v4(10, 0, 0, 1), ..record(apart(1)) };
-    let why = NotAdded::NotAdmitted(NotAdmitted::Private);
+    let why = NotAdded::NotAdmitted(NotAdmitted::NotPublic(NotPublic::Private));
     assert_eq!(book.restore(private, after(0)), Err(why));
     let never_reached = Record { last_success: None, ..record(apart(1)) };
     book.restore(never_reached, after(0)).unwrap();

@@ -1,15 +1,11 @@
 //! Keeping connections in a simulated network.
 
-use std::time::Duration;
-
 use spacetime_core::wire::{MessageType, Pong};
-use spacetime_core::{Address, CloseReason, Event, Hash, Limits, NetworkBehaviour, Rng, Time};
+use spacetime_core::{Event, Limits};
 use spacetime_handshake::Handshake;
-use spacetime_peers::{Command, Config, Peers, Stored};
 use spacetime_simulator::{Boot, Lone, Simulation};
 
-const CHAIN: Hash = Hash([7; 32]);
-const SECOND: Duration = Duration::from_secs(1);
+use super::*;
 
 #[derive(NetworkBehaviour)]
 struct Node {
@@ -129,7 +125,7 @@ fn addresses_come_and_go() {
 
 #[test]
 fn a_peer_that_stays_for_months_is_still_worth_something_after_a_crash() {
-    let address: std::net::SocketAddr = "203.0.113.1:8333".parse().unwrap();
+    let address: SocketAddr = "203.0.113.1:8333".parse().unwrap();
     let config = Config::default().with_kept([address.into()]);
     let peers = |config, stored, seconds: i64| {
         Peers::new(config, stored, 1_800_000_000 + seconds, &Rng::from_number(1)).unwrap()
