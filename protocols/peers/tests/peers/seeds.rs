@@ -103,3 +103,44 @@ fn seeds_are_asked_again_after_everybody_is_lost_for_eleven_seconds() {
     net.run_for(SECOND * 2);
     assert_eq!(net.resolves.len(), 1);
 }
+
+#[test]
+fn who_has_few_peers_and_nobody_left_to_dial_asks_the_seeds() {
+    let known: Vec<_> = (0..3).map(apart).collect();
+    let mut net = Net::restart(with_seeds(&["seed.example:8333"]), disk(&known, 3, &[]), UNIX_SECONDS);
+    net.add_answers(0..3);
+    net.run_for(SECOND * 10);
+    assert_eq!((net.peers().outbound(), net.resolves.len()), (3, 0));
+    net.run_for(MINUTE);
+    assert_eq!(net.peers().outbound(), 3);
+    assert_eq!(net.resolves.len(), 1);
+}
+
+#[test]
+fn a_seed_stays_until_somebody_is_there_of_whom_it_told() {
+    let seed = socket("198.41.0.4:8333");
+    let mut net = Net::new(with_seeds(&["198.41.0.4:8333"]));
+    net.answers.insert(seed, Answer::Peer(None));
+    net.run_for(SECOND * 5);
+    let connection = net.outbound()[&seed];
+    // Somebody else tells of everybody, and of the whole of another part of the network nobody does.
+    net.add_answers(0..30);
+    let other = net.connect("203.0.113.9:4000", None, None).unwrap();
+    net.tell(other, &(0..30).map(apart).collect::<Vec<_>>());
+    net.run_for(MINUTE);
+    assert_eq!(net.with_role(Role::Outbound).len(), 8);
+    assert!(net.is_open(connection));
+}
+
+#[test]
+fn a_book_that_has_doubled_is_stored_soon() {
+    let mut net = Net::new(Config::default());
+    let teller = net.connect("203.0.113.9:4000", None, None).unwrap();
+    net.tell(teller, &(0..30).map(apart).collect::<Vec<_>>());
+    net.run_for(SECOND * 11);
+    let stored = net.disk.records.len();
+    assert!(stored >= 20, "{stored}");
+    net.tell(teller, &[apart(40)]);
+    net.run_for(MINUTE);
+    assert_eq!(net.disk.records.len(), stored);
+}
