@@ -38,6 +38,8 @@ pub enum Signal {
         /// What it told, at most 1000; admission rules have not been applied.
         addresses: Arc<[SocketAddr]>,
     },
+    /// This node has too few peers, and nobody left to dial.
+    AddressesWanted,
     /// What this node may tell others of the addresses that it knows, at most 1000; in the place of
     /// what was said before.
     AddressesToShare(Arc<[SocketAddr]>),

@@ -1,4 +1,4 @@
-//! Asking those that this node has dialled.
+//! Asking those that this node has dialled, and others when there is nobody else.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use spacetime_core::wire::{Exclude, GetPeers, MessageType, Peers};
 use spacetime_core::{
-    ConnectionId, Context, Expect, Offence, RequestError, RequestId, SendError, Signal, Violation,
+    ConnectionId, Context, Direction, Expect, Offence, RequestError, RequestId, SendError, Signal, Violation,
 };
 
 use crate::PeerExchange;
@@ -21,6 +21,14 @@ pub const MAX_EXCLUSIONS: usize = 50;
 /// How long a version-1 node must have been silent before it is asked. While it waits for an answer
 /// of ours it would take the question for it; it gives up after 30 s at the latest (seed).
 pub const VERSION_1_IDLE: Duration = Duration::from_secs(120);
+
+/// Of those that have dialled this node so many are asked at a time, if it knows nobody else.
+///
+/// # Security
+///
+/// Whoever dials is an attacker more often than who is dialled. Each of them can tell what the book
+/// takes from one source, and is asked only when there is nobody left to be dialled at all.
+const INBOUND_AT_A_TIME: usize = 2;
 
 /// What is kept of one connection for the questions.
 #[derive(Debug)]
@@ -69,6 +77,19 @@ impl PeerExchange {
         }
     }
 
+    /// This node has nobody left to dial: asks some of those that have dialled it.
+    pub(crate) fn ask_who_has_dialled(&mut self, cx: &mut Context<'_, Infallible>) {
+        let unasked = self.sessions.iter().filter(|(_, it)| it.source.is_none());
+        let unasked: Vec<_> = unasked.map(|(connection, _)| connection).collect();
+        for connection in self.rng.sample(&unasked, INBOUND_AT_A_TIME) {
+            let source = self.new_source();
+            if let Some(session) = self.sessions.get_mut(connection) {
+                session.source = Some(source);
+                self.ask(cx, connection);
+            }
+        }
+    }
+
     fn source_mut(&mut self, connection: ConnectionId) -> Option<&mut Source> {
         self.sessions.get_mut(connection)?.source.as_mut()
     }
@@ -108,7 +129,12 @@ impl PeerExchange {
             source.wait =
                 if brings_something_new { interval } else { source.wait.saturating_mul(2).min(longest) };
         }
-        self.ask_later(cx, from);
+        if cx.peer(from).is_some_and(|peer| peer.direction == Direction::Outbound) {
+            self.ask_later(cx, from);
+        } else if let Some(session) = self.sessions.get_mut(from) {
+            // Until nobody is known again.
+            session.source = None;
+        }
         if !addresses.is_empty() {
             cx.signal(Signal::AddressesLearned { from, addresses: addresses.into() });
         }

@@ -8,7 +8,8 @@
 //!   5 minutes, a few per address group, and one per connection to whoever connected to this node.
 //! * Peers that this node has dialled are asked when the session begins, and then from time to time.
 //!   What they tell is passed on to the tree ([`Signal::AddressesLearned`]) and believed in nothing.
-//!   Those that connected are not asked: who comes by itself is not who chooses our peers.
+//!   Those that connected are asked, two at a time, only when this node has too few peers and nobody
+//!   left to dial ([`Signal::AddressesWanted`]): who comes by itself is not who chooses our peers.
 //! * A version-1 node is never asked anything while it may be waiting for an answer.
 //!
 //! It dials nobody and knows no addresses of its own: the address book hears its signals, and says
@@ -198,9 +199,11 @@ impl Protocol for PeerExchange {
         self.on_no_answer(cx, connection, error);
     }
 
-    fn on_signal(&mut self, _: &mut Context<'_, Infallible>, signal: &Signal) {
-        if let Signal::AddressesToShare(addresses) = signal {
-            self.to_share = Arc::clone(addresses);
+    fn on_signal(&mut self, cx: &mut Context<'_, Infallible>, signal: &Signal) {
+        match signal {
+            Signal::AddressesToShare(addresses) => self.to_share = Arc::clone(addresses),
+            Signal::AddressesWanted => self.ask_who_has_dialled(cx),
+            _ => {}
         }
     }
 

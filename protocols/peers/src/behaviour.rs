@@ -359,7 +359,7 @@ impl Protocol for Peers {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let pool = self.pool.deadline(!self.config.seeds.is_empty());
+        let pool = self.pool.deadline();
         let clock_at = (!self.bans.is_empty()).then_some(self.clock_at);
         [Some(self.share_at), self.kept.deadline(), pool, self.store_book_at, self.store_state_at, clock_at]
             .into_iter()

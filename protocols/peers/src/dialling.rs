@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use spacetime_core::{Address, CloseReason, ConnectionId, Context, Endpoint, Now};
+use spacetime_core::{Address, CloseReason, ConnectionId, Context, Endpoint, Now, Signal};
 
 use crate::behaviour::{Event, MAX_OWN_ADDRESSES, Peers};
 use crate::book::{Purpose, Source};
@@ -65,8 +65,9 @@ impl Peers {
                 self.pool.found_nobody(now.time, &mut self.rng);
             }
         }
-        if !self.config.seeds.is_empty() && self.pool.wants_seeds(now.time, self.book.is_empty()) {
+        if self.pool.wants_seeds(now.time, self.book.is_empty()) {
             self.pool.seeds_asked(now.time, &mut self.rng);
+            cx.signal(Signal::AddressesWanted);
             for seed in self.rng.sample(&self.config.seeds, SEEDS_AT_A_TIME) {
                 self.ask_seed(cx, seed);
             }

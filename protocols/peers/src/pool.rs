@@ -309,13 +309,13 @@ impl Pool {
     }
 
     /// When something is to be done.
-    pub(crate) fn deadline(&self, has_seeds: bool) -> Option<Time> {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         if self.max_outbound == 0 {
             return None;
         }
         let dial_at = (self.missing() > 0 && self.dials() < MAX_DIALS)
             .then(|| self.next_dial_at.max(self.next_look_at));
-        let seed_at = (has_seeds && self.lacks_peers()).then(|| self.next_seed_at + SEED_DELAY);
+        let seed_at = self.lacks_peers().then(|| self.next_seed_at + SEED_DELAY);
         let lost_at = self.lost.iter().map(|it| it.retry_at).min();
         [dial_at, seed_at, lost_at, Some(self.next_feeler_at)].into_iter().flatten().min()
     }

@@ -23,6 +23,6 @@ pub(super) fn carry_out(disk: &Disk, event: &Event) {
         _ => return,
     };
     if let Ok(bytes) = bytes {
-        let _ = disk.replace(file, &bytes);
+        let _ = disk.replace(file, &bytes).and_then(|()| disk.sync(file));
     }
 }

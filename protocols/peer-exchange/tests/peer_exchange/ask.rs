@@ -186,3 +186,22 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         assert!(error.to_string().starts_with(name), "{error}");
     }
 }
+
+#[test]
+fn who_has_connected_is_asked_once_each_time_that_nobody_else_is_known() {
+    let mut lone = node(Config::default());
+    let peers = ["9.9.9.9:1000", "9.8.9.9:1000", "9.7.9.9:1000"].map(|it| connect(&mut lone, it, None));
+    let asked = |lone: &mut Lone<Node>| {
+        let asked = peers.map(|peer| questions(lone, peer).len());
+        peers.into_iter().zip(asked).filter(|(_, count)| *count > 0).map(|(peer, _)| peer).collect::<Vec<_>>()
+    };
+    lone.act(|_, cx| cx.signal(Signal::AddressesWanted));
+    let first = asked(&mut lone);
+    assert_eq!(first.len(), 2);
+    first.iter().for_each(|peer| lone.give(*peer, &Peers::new(&addresses(3))));
+    lone.advance(MINUTE * 120);
+    assert_eq!(asked(&mut lone), []);
+    assert_eq!(learned(&mut lone).len(), 2);
+    (0..20).for_each(|_| lone.act(|_, cx| cx.signal(Signal::AddressesWanted)));
+    assert_eq!(asked(&mut lone), peers);
+}

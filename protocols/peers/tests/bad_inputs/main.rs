@@ -86,8 +86,14 @@ fn node() -> Lone<Tree> {
         )
         .unwrap(),
         gossip: Gossip::new(spacetime_gossip::Config::default().with_own_address(own), &rng).unwrap(),
-        peers: Peers::new(Config::default().with_own_addresses(own), Stored::default(), 1_800_000_000, &rng)
-            .unwrap(),
+        // It wants no peers of its own choice, so whoever connects is never asked for any.
+        peers: Peers::new(
+            Config::default().with_max_outbound(0).with_own_addresses(own),
+            Stored::default(),
+            1_800_000_000,
+            &rng,
+        )
+        .unwrap(),
     })
 }
 
