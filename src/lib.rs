@@ -62,6 +62,7 @@ pub use spacetime_node::{self as node, Node};
 pub use spacetime_peer_exchange::{self as peer_exchange, PeerExchange};
 pub use spacetime_peers::{self as peers, Peers};
 pub use spacetime_ping::{self as ping, Ping};
+pub use spacetime_relay::{self as relay, Relay};
 pub use spacetime_sync::{self as sync, Sync};
 pub use swarm::Swarm;
 

@@ -1,4 +1,4 @@
-//! Carries out what sync wants done to the chain: the part without threads.
+//! Carries out what sync and relay want done to the chain: the part without threads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,17 +6,40 @@ use std::sync::Arc;
 use bytes::Bytes;
 use spacetime_core::Hash;
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
-use spacetime_core::wire::{Block, Frame, Headers};
+use spacetime_core::wire::{Block, BlockAccepted, Frame, Headers};
+use spacetime_node::NodeCommand;
+use spacetime_relay::{Command as RelayCommand, Item, Kind, Verdict};
 use spacetime_sync::{Command, Event};
 
 use crate::store::{ChainStore, CheckedBlock, StoreError};
 
-/// What the application checks in a block before it is stored: signatures, proofs, balances.
+/// Blocks that sync applies at once and of which the last one is told to everybody: so many may have
+/// come since peers were asked. What is more was made long ago.
+const MAX_NEW_BLOCKS: usize = 3;
+
+/// How many blocks before the last one it may be that was accepted, to be worth telling.
+const MAX_ACCEPTED_AGE: u64 = 10;
+
+/// What the application checks in a block before it is stored: signatures, proofs, balances; and in
+/// what is passed on.
 ///
 /// Layout, hashes and links were checked before.
 pub trait Verifier: Send + Sync + 'static {
     /// Whether a block may follow the chain that ends before it.
     fn verify(&self, info: &HeaderInfo, block: &[u8]) -> Result<(), InvalidObject>;
+
+    /// Whether a transaction may wait to be in a block. Yes, unless somebody knows better.
+    fn verify_transaction(&self, transaction: &[u8]) -> Verdict {
+        let _ = transaction;
+        Verdict::Accept
+    }
+
+    /// Whether a proof, as the payload of its message, is worth passing on. Yes, unless somebody knows
+    /// better.
+    fn verify_proof(&self, submission: &[u8]) -> Verdict {
+        let _ = submission;
+        Verdict::Accept
+    }
 }
 
 /// Takes every block that is well-formed: for development networks.
@@ -36,25 +59,67 @@ pub struct ChainKeeper<R, V> {
     verifier: V,
 }
 
-impl<R: ChainRules, V: Verifier> ChainKeeper<R, V> {
+impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// Keeps the chain in this store.
     pub fn new(store: Arc<dyn ChainStore>, rules: R, verifier: V) -> Self {
         Self { store, rules, verifier }
     }
 
-    /// Carries out an effect; what sync is to be told. News that is no effect is ignored.
-    pub fn carry_out(&self, event: &Event) -> Result<Vec<Command>, StoreError> {
-        match event {
-            Event::Apply { blocks } => self.apply(blocks),
+    /// Carries out an effect; what the node is to be told. News that is no effect is ignored.
+    pub fn carry_out(&self, event: &Event) -> Result<Vec<NodeCommand<R>>, StoreError> {
+        let command = match event {
+            Event::Apply { blocks } => return self.apply(blocks),
             Event::ReadHeaders { read, locator, stop, max_headers } => {
                 let answer = self.headers(*locator, *stop, *max_headers)?;
-                Ok(vec![Command::HeadersRead { read: *read, answer }])
+                Command::HeadersRead { read: *read, answer }
             }
-            Event::ReadBlock { read, hash } => {
-                Ok(vec![Command::BlockRead { read: *read, answer: self.block(*hash)? }])
-            }
-            _ => Ok(Vec::new()),
+            Event::ReadBlock { read, hash } => Command::BlockRead { read: *read, answer: self.block(*hash)? },
+            _ => return Ok(Vec::new()),
+        };
+        Ok(vec![NodeCommand::Sync(command)])
+    }
+
+    /// Decides about an item; what the node is to be told. A block that follows the chain is stored.
+    pub fn judge(&self, item: &Item) -> Result<Vec<NodeCommand<R>>, StoreError> {
+        let mut commands = Vec::new();
+        let verdict = match item.kind() {
+            Kind::Block => self.judge_block(item.payload(), &mut commands)?,
+            Kind::Transaction => self.verifier.verify_transaction(item.payload()),
+            Kind::Proof => self.verifier.verify_proof(item.payload()),
+            Kind::BlockAccepted => self.judge_accepted(item)?,
+            _ => Verdict::Ignore,
+        };
+        commands.push(NodeCommand::Relay(RelayCommand::Verdict { id: item.id(), verdict }));
+        Ok(commands)
+    }
+
+    fn judge_block(&self, bytes: &[u8], commands: &mut Vec<NodeCommand<R>>) -> Result<Verdict, StoreError> {
+        let tip = self.tip()?;
+        let Ok(info) = self.rules.check_block(bytes) else { return Ok(Verdict::Reject) };
+        if info.hash == tip.hash {
+            return Ok(Verdict::Accept);
         }
+        if info.parent != tip.hash {
+            // It is old, or sync must fetch what comes before it.
+            return Ok(Verdict::Ignore);
+        }
+        match self.check(&tip, bytes) {
+            Ok(block) => {
+                self.store.append(&[block])?;
+                commands.push(NodeCommand::Sync(Command::Applied { tip: info }));
+                Ok(Verdict::Accept)
+            }
+            Err(_) => Ok(Verdict::Reject),
+        }
+    }
+
+    /// That a block was accepted is told on if it is one of the last of this chain.
+    fn judge_accepted(&self, item: &Item) -> Result<Verdict, StoreError> {
+        let Ok(accepted) = item.frame().decode::<BlockAccepted>() else { return Ok(Verdict::Reject) };
+        let height = accepted.height.unsigned_abs();
+        let is_new = height + MAX_ACCEPTED_AGE >= self.store.height()?;
+        let is_ours = is_new && self.store.height_of(accepted.hash)? == Some(height);
+        Ok(if is_ours { Verdict::Accept } else { Verdict::Ignore })
     }
 
     /// The last block of the chain.
@@ -62,9 +127,16 @@ impl<R: ChainRules, V: Verifier> ChainKeeper<R, V> {
         tip(&*self.store, &self.rules)
     }
 
-    /// Checks blocks, and stores those before the first bad one.
-    pub fn apply(&self, blocks: &[Bytes]) -> Result<Vec<Command>, StoreError> {
+    /// Checks blocks, and stores those before the first bad one. Those that have come by the relay
+    /// meanwhile are passed over. If they are new, everybody is told of the last one.
+    pub fn apply(&self, blocks: &[Bytes]) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let mut tip = self.tip()?;
+        let mut blocks = blocks;
+        while let Some((first, rest)) = blocks.split_first()
+            && self.store.height_of(R::block_id(first).unwrap_or_default())?.is_some()
+        {
+            blocks = rest;
+        }
         let mut checked = Vec::with_capacity(blocks.len());
         let mut commands = Vec::new();
         for bytes in blocks {
@@ -75,7 +147,7 @@ impl<R: ChainRules, V: Verifier> ChainKeeper<R, V> {
                 }
                 Err(error) => {
                     let hash = R::block_id(bytes).unwrap_or_default();
-                    commands.push(Command::Rejected { hash, error });
+                    commands.push(NodeCommand::Sync(Command::Rejected { hash, error }));
                     break;
                 }
             }
@@ -83,7 +155,12 @@ impl<R: ChainRules, V: Verifier> ChainKeeper<R, V> {
         if !checked.is_empty() {
             self.store.append(&checked)?;
         }
-        commands.push(Command::Applied { tip });
+        commands.push(NodeCommand::Sync(Command::Applied { tip }));
+        if checked.len() <= MAX_NEW_BLOCKS
+            && let Some(item) = checked.last().and_then(|block| Item::block(block.bytes).ok())
+        {
+            commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
+        }
         Ok(commands)
     }
 

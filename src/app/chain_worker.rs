@@ -1,5 +1,5 @@
-//! Carries out what sync wants done to the chain on threads of its own: disks and checks never hold
-//! up the network.
+//! Carries out what sync and relay want done to the chain on threads of its own: disks and checks
+//! never hold up the network.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use spacetime_core::chain::ChainRules;
 use spacetime_node::{Node, NodeCommand};
-use spacetime_sync::{Command, Event};
+use spacetime_relay::{Item, MAX_PENDING_ITEMS};
+use spacetime_sync::Event;
 use tokio::sync::mpsc;
 
 use super::chain_keeper::{ChainKeeper, Verifier};
@@ -17,10 +18,17 @@ use crate::swarm::Handle;
 /// Reads that may wait. Sync asks for 4 at a time for each peer.
 const MAX_WAITING_READS: usize = 1024;
 
+/// What may change the chain.
+#[derive(Debug)]
+enum Job {
+    Apply(Vec<Bytes>),
+    Judge(Item),
+}
+
 /// A chain, its rules and its verifier, and the threads that work on it.
 #[derive(Debug)]
 pub struct ChainWorker {
-    apply: mpsc::Sender<Vec<Bytes>>,
+    jobs: mpsc::Sender<Job>,
     reads: mpsc::Sender<Event>,
     failure: mpsc::Receiver<StoreError>,
     threads: Vec<JoinHandle<()>>,
@@ -37,28 +45,29 @@ impl ChainWorker {
     where
         R: ChainRules + Clone + Send + Sync + 'static,
     {
-        let (apply, blocks) = mpsc::channel(1);
+        // Sync has one batch of blocks applied at a time, and the relay waits for so many verdicts.
+        let (jobs, writers_jobs) = mpsc::channel(MAX_PENDING_ITEMS + 1);
         let (reads, questions) = mpsc::channel(MAX_WAITING_READS);
         let (failed, failure) = mpsc::channel(2);
         let keeper = Arc::new(ChainKeeper::new(store, rules, verifier));
         let (writer, reader) = (Arc::clone(&keeper), keeper);
         let (writer_handle, writer_failed) = (handle.clone(), failed.clone());
         let writer = thread::Builder::new().name("chain writer".into()).spawn(move || {
-            let tell = |command| writer_handle.blocking_send(NodeCommand::Sync(command)).is_ok();
-            report(write(&writer, blocks, tell), &writer_failed);
+            let tell = |command| writer_handle.blocking_send(command).is_ok();
+            report(write(&writer, writers_jobs, tell), &writer_failed);
         })?;
         let handle = handle.clone();
         let reader = thread::Builder::new().name("chain reader".into()).spawn(move || {
-            let tell = |command| handle.blocking_send(NodeCommand::Sync(command)).is_ok();
+            let tell = |command| handle.blocking_send(command).is_ok();
             report(read(&reader, questions, tell), &failed);
         })?;
-        Ok(Self { apply, reads, failure, threads: vec![writer, reader] })
+        Ok(Self { jobs, reads, failure, threads: vec![writer, reader] })
     }
 
     /// Finishes what was begun and waits for the threads. The Swarm must be gone.
     pub async fn finish(self) {
-        let Self { apply, reads, threads, .. } = self;
-        drop((apply, reads));
+        let Self { jobs, reads, threads, .. } = self;
+        drop((jobs, reads));
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join));
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("a chain thread has panicked");
@@ -69,10 +78,15 @@ impl ChainWorker {
     pub async fn carry_out(&self, event: Event) {
         // A thread that is gone has said why in `failed`.
         match event {
-            Event::Apply { blocks } => drop(self.apply.send(blocks).await),
+            Event::Apply { blocks } => drop(self.jobs.send(Job::Apply(blocks)).await),
             Event::ReadHeaders { .. } | Event::ReadBlock { .. } => drop(self.reads.send(event).await),
             _ => {}
         }
+    }
+
+    /// Has an item judged.
+    pub async fn judge(&self, item: Item) {
+        drop(self.jobs.send(Job::Judge(item)).await);
     }
 
     /// Waits until the store fails, which ends the node: what it says after a failed write is not
@@ -93,23 +107,27 @@ fn report(result: Result<(), StoreError>, failed: &mpsc::Sender<StoreError>) {
     }
 }
 
-fn write<R: ChainRules, V: Verifier>(
+fn write<R: ChainRules + 'static, V: Verifier>(
     keeper: &ChainKeeper<R, V>,
-    mut batches: mpsc::Receiver<Vec<Bytes>>,
-    tell: impl Fn(Command) -> bool,
+    mut jobs: mpsc::Receiver<Job>,
+    tell: impl Fn(NodeCommand<R>) -> bool,
 ) -> Result<(), StoreError> {
-    while let Some(blocks) = batches.blocking_recv() {
-        if !keeper.apply(&blocks)?.into_iter().all(&tell) {
+    while let Some(job) = jobs.blocking_recv() {
+        let commands = match job {
+            Job::Apply(blocks) => keeper.apply(&blocks)?,
+            Job::Judge(item) => keeper.judge(&item)?,
+        };
+        if !commands.into_iter().all(&tell) {
             break;
         }
     }
     Ok(())
 }
 
-fn read<R: ChainRules, V: Verifier>(
+fn read<R: ChainRules + 'static, V: Verifier>(
     keeper: &ChainKeeper<R, V>,
     mut questions: mpsc::Receiver<Event>,
-    tell: impl Fn(Command) -> bool,
+    tell: impl Fn(NodeCommand<R>) -> bool,
 ) -> Result<(), StoreError> {
     while let Some(question) = questions.blocking_recv() {
         if !keeper.carry_out(&question)?.into_iter().all(&tell) {

@@ -191,6 +191,9 @@ impl FullNode {
                 Some(_) = lookups.join_next() => {}
                 Some(event) = swarm.next() => match event {
                     Event::Behaviour(NodeEvent::Sync(event)) => worker.carry_out(event).await,
+                    Event::Behaviour(NodeEvent::Relay(spacetime_relay::Event::Received { item, .. })) => {
+                        worker.judge(item).await;
+                    }
                     Event::Behaviour(NodeEvent::Peers(event)) => match event {
                         spacetime_peers::Event::Resolve(seed) => {
                             lookups.spawn(look_up(Arc::clone(&resolver), seed, handle.clone()));

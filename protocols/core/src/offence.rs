@@ -32,6 +32,8 @@ pub enum Offence {
     InvalidHeader(InvalidObject),
     /// A block that breaks the rules of the chain.
     InvalidBlock(InvalidObject),
+    /// Something that was to be passed on, and that breaks the rules of the chain.
+    InvalidItem(MessageType),
     /// More of something than the protocol allows; of what.
     TooMuch(&'static str),
     /// For the protocols of applications; what it was.
@@ -59,6 +61,7 @@ impl Offence {
             | Self::OutOfPlace(_)
             | Self::Unsolicited(_)
             | Self::WrongAnswer(_)
+            | Self::InvalidItem(_)
             | Self::TooMuch(_)
             | Self::Other(_) => Severity::Serious,
             Self::Frame(_) | Self::InvalidHeader(_) | Self::InvalidBlock(_) => Severity::Grave,
@@ -77,6 +80,7 @@ impl fmt::Display for Offence {
             Self::WrongAnswer(message_type) => write!(f, "{message_type} that is not what was asked for"),
             Self::InvalidHeader(error) => write!(f, "invalid header: {error}"),
             Self::InvalidBlock(error) => write!(f, "invalid block: {error}"),
+            Self::InvalidItem(message_type) => write!(f, "an invalid {message_type}"),
             Self::TooMuch(what) => write!(f, "too much: {what}"),
             Self::Other(what) => f.write_str(what),
         }

@@ -31,6 +31,16 @@ pub enum Signal {
         /// Its hash.
         hash: Hash,
     },
+    /// A peer has this block, which may be new.
+    BlockAnnounced {
+        /// On which connection.
+        from: ConnectionId,
+        /// The block's hash.
+        hash: Hash,
+    },
+    /// This node is far behind, and downloads the chain: what is new is of no use to it yet. Or it is
+    /// not any more.
+    InitialDownload(bool),
     /// A peer told addresses of others, or its own: hearsay, charged to who told it.
     AddressesLearned {
         /// From which connection.

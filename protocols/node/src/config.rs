@@ -12,6 +12,7 @@ pub struct Config {
     pub(crate) peers: spacetime_peers::Config,
     pub(crate) peer_exchange: spacetime_peer_exchange::Config,
     pub(crate) gossip: spacetime_gossip::Config,
+    pub(crate) relay: spacetime_relay::Config,
     pub(crate) sync: spacetime_sync::Config,
 }
 
@@ -24,6 +25,7 @@ impl Config {
             peers: spacetime_peers::Config::default(),
             peer_exchange: spacetime_peer_exchange::Config::default(),
             gossip: spacetime_gossip::Config::default(),
+            relay: spacetime_relay::Config::default(),
             sync: spacetime_sync::Config::default(),
         }
     }
@@ -63,6 +65,13 @@ impl Config {
         self
     }
 
+    /// How what is new spreads through it.
+    #[must_use]
+    pub fn with_relay(mut self, relay: spacetime_relay::Config) -> Self {
+        self.relay = relay;
+        self
+    }
+
     /// How it synchronises.
     #[must_use]
     pub fn with_sync(mut self, sync: spacetime_sync::Config) -> Self {
@@ -85,6 +94,8 @@ pub enum InvalidConfig {
     Peers(spacetime_peers::InvalidConfig),
     /// The gossip.
     Gossip(spacetime_gossip::InvalidConfig),
+    /// The relay.
+    Relay(spacetime_relay::InvalidConfig),
     /// The synchronisation.
     Sync(spacetime_sync::InvalidConfig),
 }
@@ -119,6 +130,12 @@ impl From<spacetime_gossip::InvalidConfig> for InvalidConfig {
     }
 }
 
+impl From<spacetime_relay::InvalidConfig> for InvalidConfig {
+    fn from(error: spacetime_relay::InvalidConfig) -> Self {
+        Self::Relay(error)
+    }
+}
+
 impl From<spacetime_sync::InvalidConfig> for InvalidConfig {
     fn from(error: spacetime_sync::InvalidConfig) -> Self {
         Self::Sync(error)
@@ -133,6 +150,7 @@ impl fmt::Display for InvalidConfig {
             Self::PeerExchange(error) => error.fmt(f),
             Self::Peers(error) => error.fmt(f),
             Self::Gossip(error) => error.fmt(f),
+            Self::Relay(error) => error.fmt(f),
             Self::Sync(error) => error.fmt(f),
         }
     }

@@ -1,8 +1,8 @@
 //! The production tree of `spacetime-network`: all behaviours of a full node in one.
 //!
 //! The tree is sans-IO as its members are, so the node that runs on the internet is the one that is
-//! simulated. What touches the chain comes out as [`spacetime_sync::Event`]s, to be carried out by
-//! whatever drives the node.
+//! simulated. What touches the chain comes out as [`spacetime_sync::Event`]s and
+//! [`spacetime_relay::Event`]s, to be carried out by whatever drives the node.
 
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -20,6 +20,7 @@ use spacetime_handshake::Handshake;
 use spacetime_peer_exchange::PeerExchange;
 use spacetime_peers::{Peers, Stored};
 use spacetime_ping::Ping;
+use spacetime_relay::{MemoryPool, Relay};
 use spacetime_sync::Sync;
 pub use status::{PeerStatus, Status, SyncStatus, TipStatus};
 
@@ -36,6 +37,8 @@ pub struct Node<R: ChainRules + 'static> {
     pub peer_exchange: PeerExchange,
     /// Addresses that spread by themselves.
     pub gossip: Gossip,
+    /// Blocks, transactions and proofs that are new.
+    pub relay: Relay<R>,
     /// The chain.
     pub sync: Sync<R>,
 }
@@ -51,22 +54,25 @@ pub struct Start {
     pub unix_seconds: i64,
 }
 
-impl<R: ChainRules + 'static> Node<R> {
+impl<R: ChainRules + Clone + 'static> Node<R> {
     /// A node with this configuration, whose chain follows `rules`.
     ///
     /// # Errors
     ///
     /// The configuration of one of its behaviours cannot work.
     pub fn new(config: Config, rules: R, start: Start, rng: &Rng) -> Result<Self, InvalidConfig> {
-        let Config { handshake, ping, peers, peer_exchange, gossip, sync } = config;
+        let Config { handshake, ping, peers, peer_exchange, gossip, relay, sync } = config;
         let Start { tip, peers: stored, unix_seconds } = start;
-        let handshake = handshake.with_best_block(tip.height, tip.hash);
+        let handshake = handshake
+            .with_best_block(tip.height, tip.hash)
+            .with_capability(spacetime_relay::CAPABILITY, spacetime_relay::CAPABILITY_VERSION);
         Ok(Self {
             handshake: Handshake::new(handshake, rng)?,
             ping: Ping::new(ping, rng)?,
             peers: Peers::new(peers, stored, unix_seconds, rng)?,
             peer_exchange: PeerExchange::new(peer_exchange, rng)?,
             gossip: Gossip::new(gossip, rng)?,
+            relay: Relay::new(relay, rules.clone(), MemoryPool::default(), rng)?,
             sync: Sync::new(sync, rules, tip, rng)?,
         })
     }

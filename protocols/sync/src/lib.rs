@@ -27,11 +27,12 @@
 //!
 //! # On the wire
 //!
-//! [`GetHeaders`](wire::GetHeaders) (20) with the hash of the last header as locator,
-//! [`Headers`](wire::Headers) (21), [`GetBlock`](wire::GetBlock) (22), [`Block`](wire::Block) (23).
+//! [`GetHeaders`](spacetime_core::wire::GetHeaders) (20) with the hash of the last header as locator,
+//! [`Headers`](spacetime_core::wire::Headers) (21), [`GetBlock`](spacetime_core::wire::GetBlock) (22),
+//! [`Block`](spacetime_core::wire::Block) (23).
 //! Whether a peer has a header is asked with a GetHeaders for one header after its parent.
-//! A Block that nobody asked for and a [`NewBlock`](wire::NewBlock) (31) are taken as the news that
-//! the peer has it.
+//! That a peer has a new block it hears from whoever receives those
+//! ([`Signal::BlockAnnounced`]; in a full node that is the relay).
 //!
 //! A version-1 node takes whatever comes next for the answer it waits for. It is asked nothing while
 //! it waits for one of ours; and if it has connected to us, nothing until it has not asked for as
@@ -77,7 +78,6 @@
 //! | no answer in time, but blocks came | asked for less at a time |
 //! | bytes that are no answer | charged once, rests |
 //! | headers whose blocks nobody gives | those who have shown to have them go to the end of the queue |
-//! | a block that nobody asked for | taken as news |
 //! | too many questions at a time | charged, ignored |
 
 #![no_std]
@@ -100,9 +100,9 @@ pub use messages::{Answer, Message};
 pub use progress::{Progress, State};
 use serve::Server;
 use spacetime_core::chain::{ChainRules, HeaderInfo};
-use spacetime_core::wire::{self, Frame, MessageType, Priority};
+use spacetime_core::wire::{Frame, MessageType, Priority};
 use spacetime_core::{
-    CloseReason, ConnectionId, Context, Protocol, RequestError, RequestId, Rng, Time, Violation,
+    CloseReason, ConnectionId, Context, Protocol, RequestError, RequestId, Rng, Signal, Time, Violation,
 };
 
 /// The behaviour. See the [crate].
@@ -141,7 +141,7 @@ impl<R: ChainRules> Sync<R> {
 }
 
 impl<R: ChainRules + 'static> Protocol for Sync<R> {
-    type Message<'a> = Message<'a>;
+    type Message<'a> = Message;
     type Answer<'a> = Answer<'a, R>;
     type Event = Event;
     type Command = Command;
@@ -160,16 +160,12 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
         &mut self,
         cx: &mut Context<'_, Event>,
         from: ConnectionId,
-        message: Message<'_>,
+        message: Message,
         _: &Frame,
     ) -> Result<(), Violation> {
         let result = match message {
             Message::GetHeaders(message) => self.server.on_get_headers(cx, from, message),
             Message::GetBlock(message) => self.server.on_get_block(cx, from, message),
-            Message::Block(wire::Block { bytes }) | Message::NewBlock(wire::NewBlock { bytes }) => {
-                self.downloader.on_announced(cx, from, bytes);
-                Ok(())
-            }
         };
         self.downloader.set_waits_for_us(cx, from, self.server.has_questions(from));
         result
@@ -206,6 +202,12 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
         self.server.go_on(cx, connection);
         self.downloader.set_waits_for_us(cx, connection, self.server.has_questions(connection));
         self.downloader.go_on(cx);
+    }
+
+    fn on_signal(&mut self, cx: &mut Context<'_, Event>, signal: &Signal) {
+        if let Signal::BlockAnnounced { from, hash } = signal {
+            self.downloader.on_announced(cx, *from, *hash);
+        }
     }
 
     fn on_command(&mut self, cx: &mut Context<'_, Event>, command: Command) {

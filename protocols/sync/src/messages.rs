@@ -6,21 +6,17 @@ use spacetime_core::chain::ChainRules;
 use spacetime_core::message_set;
 use spacetime_core::wire::{
     Block, Decode as _, DecodeError, GetBlock, GetHeaders, Headers, MAX_HEADERS, MAX_PAYLOAD, MessageSet,
-    MessageType, NewBlock, TypeRule,
+    MessageType, TypeRule,
 };
 
 message_set! {
     /// What peers send unasked.
     #[derive(Debug)]
-    pub enum Message<'a> {
+    pub enum Message {
         /// Wants headers.
         GetHeaders(GetHeaders),
         /// Wants a block.
         GetBlock(GetBlock),
-        /// Has a block: version-1 nodes announce their own like this.
-        Block(Block<'a>),
-        /// Has a new block.
-        NewBlock(NewBlock<'a>),
     }
 }
 

@@ -11,6 +11,7 @@ use spacetime_core::chain::{
 use spacetime_core::wire::MAX_HEADERS;
 use spacetime_core::{Address, Direction, Event, Hash, Identity, NetworkBehaviour, Peer, Swarm};
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
+use spacetime_relay::{Event as RelayEvent, Item};
 use spacetime_simulator::{
     Application, Boot, Byzantine, Disk, Effects, Judge, Simulation, Topology, Witness, node_address,
 };
@@ -21,7 +22,7 @@ use super::peers_disk;
 use super::propagation::Propagation;
 use super::scenario::{Knows, Scenario};
 use crate::app::chain_keeper::{AcceptAll, ChainKeeper};
-use crate::store::{ChainStore, CheckedBlock};
+use crate::store::{ChainStore, CheckedBlock, StoreError};
 
 /// The largest frame that nodes of these networks send, apart from items, blocks and lists of headers.
 const LARGEST_OTHER_FRAME_BYTES: usize = 32 * 1024;
@@ -143,8 +144,12 @@ impl World {
         let header = self.rules.header_of(&bytes).expect("a valid block has a header");
         let stored = self.chain.append(&[CheckedBlock { info, header, bytes: &bytes }]);
         stored.expect("no fault befalls the disk of the first node");
-        let command = NodeCommand::Sync(spacetime_sync::Command::Applied { tip: info });
-        self.simulation.command(0, SimulatedNodeCommand::Node(command));
+        let item = Item::block(&bytes).expect("a block fits a frame");
+        let applied = NodeCommand::Sync(spacetime_sync::Command::Applied { tip: info });
+        let publish = NodeCommand::Relay(spacetime_relay::Command::Publish(item));
+        for command in [applied, publish] {
+            self.simulation.command(0, SimulatedNodeCommand::Node(command));
+        }
     }
 
     /// A node has something to tell everybody.
@@ -315,14 +320,12 @@ impl Application<SimulatedNode> for NodeApplication {
     fn on_event(&mut self, event: &Event<SimulatedNodeEvent>, effects: &mut Effects<SimulatedNodeCommand>) {
         match event {
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Sync(event))) => {
-                match self.keeper.carry_out(event) {
-                    Ok(commands) => commands
-                        .into_iter()
-                        .for_each(|it| effects.command(SimulatedNodeCommand::Node(NodeCommand::Sync(it)))),
-                    // As the real node does, which is then started again.
-                    Err(error) => effects.exit(error.to_string()),
-                }
+                tell(self.keeper.carry_out(event), effects);
             }
+            Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Relay(RelayEvent::Received {
+                item,
+                ..
+            }))) => tell(self.keeper.judge(item), effects),
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Peers(event))) => {
                 peers_disk::carry_out(&self.disk, event);
             }
@@ -394,5 +397,17 @@ impl Judge<SimulatedNode> for ChargeJudge {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Tells the node what came of an effect.
+fn tell(
+    result: Result<Vec<NodeCommand<SpacetimeRules>>, StoreError>,
+    effects: &mut Effects<SimulatedNodeCommand>,
+) {
+    match result {
+        Ok(commands) => commands.into_iter().for_each(|it| effects.command(SimulatedNodeCommand::Node(it))),
+        // As the real node does, which is then started again.
+        Err(error) => effects.exit(error.to_string()),
     }
 }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::block::{Block, block_hash};
 use super::header::{BlockHeader, HEADER_BYTES};
+use super::transaction::Transaction;
 use crate::hash::Hash;
 
 /// Knows the layout of a chain's headers and blocks, and which of them can follow each other.
@@ -29,6 +30,12 @@ pub trait ChainRules {
 
     /// Whether a block is well-formed and its header commits to its body.
     fn check_block(&self, block: &[u8]) -> Result<HeaderInfo, InvalidObject>;
+
+    /// Whether a transaction is well-formed. Its hash.
+    fn check_transaction(&self, transaction: &[u8]) -> Result<Hash, InvalidObject>;
+
+    /// Says the hash of each transaction in a block that was checked.
+    fn for_each_transaction(&self, block: &[u8], say: &mut dyn FnMut(Hash));
 
     /// The hash of a block, from its bytes; none if they cannot be a block. Frame readers call it.
     fn block_id(block: &[u8]) -> Option<Hash>;
@@ -145,6 +152,17 @@ impl ChainRules for SpacetimeRules {
             return Err(InvalidObject::Transactions);
         }
         Ok(header_info(&block.header))
+    }
+
+    fn check_transaction(&self, transaction: &[u8]) -> Result<Hash, InvalidObject> {
+        Transaction::decode(transaction)?;
+        Ok(Transaction::hash_of(transaction).unwrap_or_default())
+    }
+
+    fn for_each_transaction(&self, block: &[u8], say: &mut dyn FnMut(Hash)) {
+        if let Ok(block) = Block::decode(block) {
+            block.transactions().filter_map(Transaction::hash_of).for_each(say);
+        }
     }
 
     fn block_id(block: &[u8]) -> Option<Hash> {

@@ -93,6 +93,18 @@ impl Frame {
         self.pinned_bytes <= self.bytes.len()
     }
 
+    /// The same frame, to be kept: it shares the receive buffer if that wastes little, and is copied
+    /// if it is a small part of it, as [`keep_payload`](Self::keep_payload).
+    #[must_use]
+    pub fn keep(&self) -> Self {
+        let mut kept = self.clone();
+        if self.pinned_bytes / 4 > self.len() {
+            kept.bytes = Bytes::copy_from_slice(&self.bytes);
+            kept.pinned_bytes = self.len();
+        }
+        kept
+    }
+
     /// A handle on the payload that may be kept after the frame is gone.
     ///
     /// It shares the receive buffer if that wastes little, and copies if the payload is a small

@@ -26,8 +26,19 @@
 //! | [`ProofSubmission`] | 40 | i64 height, 33 miner, i32 n, proof |
 //! | [`BlockAccepted`] | 41 | 32 hash, i64 height |
 //! | [`Error`] | FF | text |
+//!
+//! What this implementation adds, and the capability that a peer must have announced before it is
+//! sent any of it. Bytes are never given a second meaning: a new one is added at the end.
+//!
+//! | message | type | capability | payload |
+//! |---|---|---|---|
+//! | [`Announce`] | 33 | `relay.announce/1` | i32 k, k × (u8 type, i32 payload bytes, 32 id) |
+//! | [`Fetch`] | 34 | `relay.announce/1` | i32 k, k × 32 id |
+//! | [`NotFound`] | 35 | `relay.announce/1` | i32 k, k × 32 id |
+//! | [`PoolHashes`] | 36 | `relay.announce/1` | i32 k, k × 32 hash |
 
 mod addresses;
+mod announce;
 mod any;
 mod application;
 mod blocks;
@@ -46,6 +57,9 @@ mod types;
 mod tests;
 
 pub use addresses::{Exclude, GetPeers, MAX_ADDRESSES, Peers};
+pub use announce::{
+    Announce, Announced, Fetch, Hashes, MAX_ANNOUNCED, MAX_POOL_HASHES, NotFound, PoolHashes,
+};
 pub use any::{AnyMessage, validate};
 pub use application::ApplicationMessage;
 pub use blocks::{Block, GetBlock, GetHeaders, Headers, MAX_HEADER_BYTES, MAX_HEADERS};

@@ -314,7 +314,7 @@ impl FrameReader {
         let rule = self.rules.get(message_type);
         let max_bytes = match rule {
             Some(rule) => rule.max_payload,
-            None if message_type.name().is_some() => message_type.max_payload(),
+            None if message_type.is_version_1() => message_type.max_payload(),
             None => return Err(FrameError::UnknownType { found: *type_byte }),
         };
         if payload > max_bytes {

@@ -35,25 +35,34 @@ impl Priority {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageType(u8);
 
-/// What version 1 fixes for a type: its name, the largest payload and the priority.
+/// What is fixed for a type: its name, the largest payload and the priority.
 struct Row(MessageType, &'static str, u32, Priority);
 
 macro_rules! types {
-    ($($(#[$doc:meta])* $name:ident = $byte:literal, $text:literal, $max:expr, $priority:ident;)*) => {
+    ($(
+        [$(#[$list_doc:meta])* $list:ident]
+        $($(#[$doc:meta])* $name:ident = $byte:literal, $text:literal, $max:expr, $priority:ident;)*
+    )*) => {
         impl MessageType {
-            $($(#[$doc])* pub const $name: Self = Self($byte);)*
+            $(
+                $($(#[$doc])* pub const $name: Self = Self($byte);)*
 
-            /// Every type of version 1, in the order of their bytes.
-            pub const VERSION_1: &'static [Self] = &[$(Self::$name),*];
+                $(#[$list_doc])*
+                pub const $list: &'static [Self] = &[$(Self::$name),*];
+            )*
         }
 
         const ROWS: &[Row] = &[
-            $(Row(MessageType::$name, $text, $max, Priority::$priority)),*
+            $($(Row(MessageType::$name, $text, $max, Priority::$priority),)*)*
         ];
     };
 }
 
 types! {
+    [
+        /// Every type of version 1, in the order of their bytes.
+        VERSION_1
+    ]
     /// Who I am; the dialer's first frame.
     HANDSHAKE = 0x01, "Handshake", 1024, Normal;
     /// Your handshake arrived. Its payload is ignored.
@@ -89,6 +98,20 @@ types! {
     BLOCK_ACCEPTED = 0x41, "BlockAccepted", 40, High;
     /// Why I close this connection. Version 1 names it and drops the connection on receipt.
     ERROR = 0xff, "Error", 1024, Normal;
+
+    [
+        /// Every type that this implementation adds, in the order of their bytes. Each belongs to a
+        /// capability, and is sent only to peers that announced it.
+        EXTENSIONS
+    ]
+    /// I have these.
+    ANNOUNCE = 0x33, "Announce", 4 + 500 * 37, High;
+    /// Send me these.
+    FETCH = 0x34, "Fetch", 4 + 500 * 32, High;
+    /// Of what you want I do not have these.
+    NOT_FOUND = 0x35, "NotFound", 4 + 500 * 32, High;
+    /// What is in my pool.
+    POOL_HASHES = 0x36, "PoolHashes", 4 + 50_000 * 32, Normal;
 }
 
 impl MessageType {
@@ -118,6 +141,11 @@ impl MessageType {
         self.0 as usize
     }
 
+    /// Whether the type is one of version 1's.
+    pub(crate) fn is_version_1(self) -> bool {
+        Self::VERSION_1.contains(&self)
+    }
+
     /// Whether the type belongs to applications.
     pub const fn is_application(self) -> bool {
         self.0 >= 0x80 && self.0 <= 0xEF
@@ -134,7 +162,7 @@ impl MessageType {
         None
     }
 
-    /// The name of a version-1 type.
+    /// The name of a type of version 1 or of ours.
     pub const fn name(self) -> Option<&'static str> {
         match self.row() {
             Some(row) => Some(row.1),
@@ -142,12 +170,12 @@ impl MessageType {
         }
     }
 
-    /// The version-1 type of this name.
+    /// The type of version 1, or of ours, with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         ROWS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    /// The largest payload of a version-1 type, in bytes; nothing for other types.
+    /// The largest payload of a type of version 1 or of ours, in bytes; nothing for other types.
     pub const fn max_payload(self) -> u32 {
         match self.row() {
             Some(row) => row.2,
@@ -155,7 +183,7 @@ impl MessageType {
         }
     }
 
-    /// The priority of a version-1 type; `Normal` for other types.
+    /// The priority of a type of version 1 or of ours; `Normal` for other types.
     pub const fn priority(self) -> Priority {
         match self.row() {
             Some(row) => row.3,

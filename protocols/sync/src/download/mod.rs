@@ -122,9 +122,8 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     /// A peer has a block that nobody asked it for.
-    pub(crate) fn on_announced(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, block: &[u8]) {
-        let is_known = R::block_id(block)
-            .is_none_or(|hash| hash == self.window.tip().hash || hash == self.window.head().hash);
+    pub(crate) fn on_announced(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, hash: Hash) {
+        let is_known = hash == self.window.tip().hash || hash == self.window.head().hash;
         if !is_known {
             self.peers.has_news(from);
             self.go_on(cx);
