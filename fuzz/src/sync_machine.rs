@@ -8,7 +8,7 @@ use spacetime_core::chain::SpacetimeRules;
 use spacetime_core::wire::{self, Announcement};
 use spacetime_core::{
     Address, Claims, ConnectionId, ConnectionMap, Context, Direction, Endpoint, Event, Input, Limits,
-    NetworkBehaviour, PeerId, PeerInfo, Rng, Violation,
+    NetworkBehaviour, PeerId, PeerInfo, Rng, Signal, Violation,
 };
 use spacetime_sync::{Command, Config, State, Sync};
 
@@ -80,7 +80,6 @@ enum Operation {
     Announce {
         which: u8,
         height: u8,
-        is_new: bool,
     },
     /// The node does not get rid of what it sends to the peer, or does so again.
     Stall {
@@ -241,11 +240,11 @@ impl Script {
             Operation::GetBlock { which, height: of } => {
                 self.say(which, &encode(&wire::GetBlock { hash: real().hash(height(of)) }));
             }
-            Operation::Announce { which, height: of, is_new } => {
-                let bytes = real().block(height(of));
-                let frame =
-                    if is_new { encode(&wire::NewBlock { bytes }) } else { encode(&wire::Block { bytes }) };
-                self.say(which, &frame);
+            Operation::Announce { which, height: of } => {
+                if let Some(from) = self.which(which) {
+                    let hash = real().hash(height(of));
+                    self.driver.act(|_, cx| cx.signal(Signal::BlockAnnounced { from, hash }));
+                }
             }
             Operation::Stall { which } => {
                 if let Some(end) = self.which(which).and_then(|connection| self.ends.get_mut(connection)) {

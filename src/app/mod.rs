@@ -13,6 +13,7 @@ mod durable_file;
 mod error;
 mod folder;
 mod full_node;
+mod hex;
 mod identity;
 mod node_handle;
 mod peers_file;

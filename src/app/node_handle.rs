@@ -7,6 +7,7 @@ use spacetime_core::{Address, NetworkBehaviour as _};
 use spacetime_node::{NodeCommand, Status};
 use spacetime_peers::book::Record;
 use spacetime_peers::{Command, Peers};
+use spacetime_relay::Item;
 use tokio::sync::oneshot;
 
 use super::full_node::FullNodeBehaviour;
@@ -52,6 +53,21 @@ impl NodeHandle {
     /// It has ended.
     pub async fn addresses(&self) -> Result<Vec<Record>, SwarmGone> {
         self.swarm.act(|node, _| node.peers.records()).await
+    }
+
+    /// Tells everybody of a block, a transaction or a proof of this node's own, and says how many peers
+    /// there are.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub async fn publish(&self, item: Item) -> Result<usize, SwarmGone> {
+        let publish = NodeCommand::Relay(spacetime_relay::Command::Publish(item));
+        let act = self.swarm.act(move |node, cx| {
+            node.on_command(cx, publish);
+            cx.peers().count()
+        });
+        act.await
     }
 
     /// Bans, trusts or the opposite, and returns when what has changed is on the disk.

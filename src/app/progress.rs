@@ -135,7 +135,7 @@ impl Bar {
 
 #[cfg(test)]
 mod tests {
-    use spacetime_node::{SyncStatus, TipStatus};
+    use spacetime_node::{MempoolStatus, RelayStatus, SyncStatus, TipStatus};
 
     use super::*;
 
@@ -154,6 +154,8 @@ mod tests {
                 applied_blocks: height,
                 in_flight: 0,
             },
+            relay: RelayStatus::default(),
+            mempool: MempoolStatus::default(),
             peers: Vec::new(),
         }
     }

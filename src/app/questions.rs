@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use spacetime_core::chain::Transaction;
 #[cfg(doc)]
 use spacetime_node::Status;
 use spacetime_peers::{Ban, Command, Peers, Target};
+use spacetime_relay::Item;
 
+use super::hex;
 use super::node_handle::NodeHandle;
 use super::peers_file::StoredAddress;
 
@@ -38,6 +41,11 @@ pub(super) enum Question {
     Trust { target: Target },
     /// [`TrustAnswer`]
     Untrust { target: Target },
+    /// [`SentAnswer`]
+    SendTransaction {
+        /// In hexadecimal digits.
+        transaction: String,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -56,6 +64,14 @@ pub(super) struct UnbanAnswer {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct TrustAnswer {
     pub(super) was_trusted: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct SentAnswer {
+    /// The transaction's hash, in hexadecimal digits.
+    pub(super) hash: String,
+    /// How many peers there are that can pass it on.
+    pub(super) peers: usize,
 }
 
 impl Question {
@@ -104,6 +120,13 @@ impl Question {
                     (_, false) => Err("there are too many trusted peers already".into()),
                     (was_trusted, true) => to_json(&TrustAnswer { was_trusted }),
                 }
+            }
+            Self::SendTransaction { transaction } => {
+                let bytes = hex::decode(transaction.as_bytes()).map_err(text)?;
+                let hash = Transaction::decode(&bytes).map_err(text)?.hash().to_string();
+                let item = Item::transaction(&bytes).map_err(text)?;
+                let peers = node.publish(item).await.map_err(text)?;
+                to_json(&SentAnswer { hash, peers })
             }
             Self::Untrust { target } => {
                 let is_trusted = is_trusted(&target);

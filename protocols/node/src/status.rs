@@ -27,6 +27,12 @@ pub struct Status {
     pub target: u64,
     /// How the synchronisation is doing.
     pub sync: SyncStatus,
+    /// What became of blocks, transactions and proofs that are new.
+    #[serde(default)]
+    pub relay: RelayStatus,
+    /// What waits to be in a block.
+    #[serde(default)]
+    pub mempool: MempoolStatus,
     /// The sessions.
     pub peers: Vec<PeerStatus>,
 }
@@ -55,6 +61,28 @@ pub struct SyncStatus {
     pub applied_blocks: u64,
     /// Blocks that were asked for and have not arrived.
     pub in_flight: usize,
+}
+
+/// What became of blocks, transactions and proofs that are new, since the node started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RelayStatus {
+    /// Passed on to peers.
+    pub relayed: u64,
+    /// Came when they were known.
+    pub duplicates: u64,
+    /// Over the rate of who sent them, or there was no room.
+    pub dropped: u64,
+    /// Broke the rules, each time that one came.
+    pub rejected: u64,
+}
+
+/// The transactions that wait to be in a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct MempoolStatus {
+    /// How many there are.
+    pub transactions: usize,
+    /// Bytes of their frames.
+    pub bytes: usize,
 }
 
 /// One session.
@@ -99,6 +127,11 @@ impl<R: ChainRules + 'static> Node<R> {
             tip: TipStatus { height: progress.height, hash: progress.tip.to_string() },
             target: progress.target_height,
             sync: progress.into(),
+            relay: self.relay.statistics().into(),
+            mempool: MempoolStatus {
+                transactions: self.relay.mempool().len(),
+                bytes: self.relay.mempool().bytes(),
+            },
             peers: cx
                 .peers()
                 .map(|(connection, peer)| self.peer_status(cx.now(), connection, peer))
@@ -148,5 +181,12 @@ impl From<Progress> for SyncStatus {
             applied_blocks: progress.applied_blocks,
             in_flight: progress.in_flight,
         }
+    }
+}
+
+impl From<spacetime_relay::Statistics> for RelayStatus {
+    fn from(statistics: spacetime_relay::Statistics) -> Self {
+        let spacetime_relay::Statistics { relayed, duplicates, dropped, rejected, .. } = statistics;
+        Self { relayed, duplicates, dropped, rejected }
     }
 }

@@ -9,7 +9,7 @@ use spacetime_core::wire::{
     Announcement, AnyMessage, FrameReader, FrameRules, MAX_PAYLOAD, MessageType, Priority, ReadStep, TypeRule,
 };
 
-use crate::app::AppError;
+use crate::app::{AppError, hex};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for line in io::stdin().lock().split(b'\n') {
         let line = line.map_err(failed)?;
-        let result = unhex(line.trim_ascii()).and_then(|bytes| match arguments.payload {
+        let result = hex::decode(line.trim_ascii()).and_then(|bytes| match arguments.payload {
             Some(message_type) => explain(message_type, &bytes),
             None => explain_frame(&bytes),
         });
@@ -114,16 +114,16 @@ fn fields(message: &AnyMessage<'_>) -> Result<Value, String> {
             "stop_hash": it.stop.map(|hash| hash.to_string()),
             "max_headers": it.max_headers,
         }),
-        AnyMessage::Headers(it) => json!({"headers": it.iter().map(hex).collect::<Vec<_>>()}),
+        AnyMessage::Headers(it) => json!({"headers": it.iter().map(hex::encode).collect::<Vec<_>>()}),
         AnyMessage::GetBlock(it) => json!({"block_hash": it.hash.to_string()}),
-        AnyMessage::Block(it) => json!({"block_data": hex(it.bytes)}),
-        AnyMessage::NewBlock(it) => json!({"block_data": hex(it.bytes)}),
-        AnyMessage::Transaction(it) => json!({"transaction_data": hex(it.bytes)}),
+        AnyMessage::Block(it) => json!({"block_data": hex::encode(it.bytes)}),
+        AnyMessage::NewBlock(it) => json!({"block_data": hex::encode(it.bytes)}),
+        AnyMessage::Transaction(it) => json!({"transaction_data": hex::encode(it.bytes)}),
         AnyMessage::TxPoolRequest(it) => json!({
             "max_transactions": it.max_transactions, "include_transaction_data": it.include_data,
         }),
         AnyMessage::ProofSubmission(it) => json!({
-            "block_height": it.block_height, "miner_id": hex(&it.miner_id), "proof_data": hex(it.proof),
+            "block_height": it.block_height, "miner_id": hex::encode(&it.miner_id), "proof_data": hex::encode(it.proof),
         }),
         AnyMessage::BlockAccepted(it) => {
             json!({"block_hash": it.hash.to_string(), "block_height": it.height})
@@ -145,22 +145,4 @@ fn extension_fields(announcement: &Announcement) -> Value {
             json!({"height": height, "hash": hash.to_string()})
         }),
     })
-}
-
-fn unhex(digits: &[u8]) -> Result<Vec<u8>, String> {
-    let digit = |c: u8| char::from(c).to_digit(16).map(|value| value as u8);
-    digits
-        .chunks(2)
-        .map(|pair| match *pair {
-            [high, low] => digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| "not an even number of hexadecimal digits".into())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value)).map_or('?', |digit| char::from(*digit));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -8,6 +8,7 @@ mod devnet;
 mod logging;
 mod peers;
 mod running_node;
+mod send_transaction;
 mod sim;
 mod start;
 mod status;
@@ -51,6 +52,8 @@ enum Command {
     Trust(bans::TargetArguments),
     /// Treat somebody like everybody
     Untrust(bans::TargetArguments),
+    /// Tell the network of a transaction, through the running node
+    SendTx(send_transaction::Arguments),
     /// Make, show and check chains
     #[command(subcommand)]
     Chain(chain::Command),
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Bans(arguments) => bans::bans(arguments),
         Command::Trust(arguments) => bans::trust(arguments),
         Command::Untrust(arguments) => bans::untrust(arguments),
+        Command::SendTx(arguments) => send_transaction::run(arguments),
         Command::Chain(command) => chain::run(command),
         Command::Decode(arguments) => decode::run(arguments),
         Command::Devnet(arguments) => devnet::run(arguments),

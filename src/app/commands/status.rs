@@ -35,6 +35,14 @@ fn print(status: &Status) {
     say(format_args!("listens  {}", status.listen.join(", ")));
     say(format_args!("tip      {} {}", status.tip.height, status.tip.hash));
     say(format_args!("sync     {} ({} of {})", status.sync.state, status.tip.height, status.target));
+    say(format_args!(
+        "relay    {} passed on, {} known, {} dropped, {} rejected",
+        status.relay.relayed, status.relay.duplicates, status.relay.dropped, status.relay.rejected
+    ));
+    say(format_args!(
+        "mempool  {} transactions, {} bytes",
+        status.mempool.transactions, status.mempool.bytes
+    ));
     say(format_args!("peers    {}", status.peers.len()));
     if !status.peers.is_empty() {
         say(peers::table(&status.peers));

@@ -4,7 +4,7 @@ use spacetime_core::chain::InvalidObject;
 use spacetime_core::wire::{
     Block, Decode as _, GetBlock, GetHeaders, HandshakeAck, Headers, MessageType, NewBlock,
 };
-use spacetime_core::{CloseReason, Event, Identity, Offence};
+use spacetime_core::{CloseReason, Event, Identity, Offence, Signal};
 use spacetime_simulator::{PuppetId, Simulation};
 use spacetime_sync::{Config, Progress, State};
 
@@ -324,7 +324,9 @@ fn an_announced_block_is_fetched_at_once() {
     // It is asked every few minutes now.
     simulation.run_for(SECOND * 5);
     assert!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).is_empty());
-    simulation.puppet_send_message(puppet, &Block { bytes: &chain.blocks()[1] });
+    let hash = spacetime_core::chain::block_hash(&chain.blocks()[1]).unwrap();
+    let from = simulation.swarm(node).peers().next().unwrap().0;
+    simulation.act(node, |_, cx| cx.signal(Signal::BlockAnnounced { from, hash }));
     simulation.run_for(SECOND);
     assert_eq!(frames(&mut simulation, puppet, MessageType::GET_HEADERS).len(), 1);
 }
