@@ -320,3 +320,33 @@ fn what_is_no_peer_or_duration_is_a_wrong_use() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("longer than 256 bytes"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_transaction_that_one_node_is_given_waits_in_the_pool_of_the_other() {
+    let pair = Pair::start();
+    let mut transaction = vec![1_u8];
+    transaction.extend([2; 66]);
+    for number in [5_i64, 0, 1] {
+        transaction.extend(number.to_le_bytes());
+    }
+    transaction.extend([7; 64]);
+    let file = pair.folder.path().join("transaction");
+    fs::write(&file, &transaction).unwrap();
+    let said = ask(&pair.folder(0), &["send-tx", file.to_str().unwrap()]);
+    assert!(said.ends_with(" is on its way, through 1 peer\n"), "{said}");
+    let other = pair.nodes[1].wait_until("told", |status| status["mempool"]["transactions"] == 1);
+    assert_eq!(other["mempool"]["bytes"], 160);
+    assert_eq!(pair.nodes[0].status()["relay"]["relayed"], 1);
+
+    // What is no transaction is refused with a reason, and goes nowhere.
+    let digits: String = transaction.iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = pair.folder(0);
+    for (bad, reason) in [
+        (digits.replacen("05", "00", 1), "amount"),
+        ("0102".to_owned(), "neither a transaction in hexadecimal digits nor a file"),
+    ] {
+        let output = run(&["send-tx", &bad, "--datadir", folder.to_str().unwrap()]);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+}
