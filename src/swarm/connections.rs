@@ -7,16 +7,25 @@ use spacetime_core::{ConnectionId, ConnectionMap, Transmit};
 use tokio::runtime::Handle as Runtime;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::inbox::Input;
 use super::link::Link;
 
 /// One task for each connection that the core knows, and some for those that it has forgotten and
 /// whose peers still have a moment to read why.
 pub(super) struct Connections {
-    open: ConnectionMap<(Arc<Link>, AbortHandle)>,
+    open: ConnectionMap<Open>,
     /// The latest that were closed, the oldest first. Some of them may have ended.
     closing: VecDeque<AbortHandle>,
     max_closing: usize,
     tasks: JoinSet<()>,
+}
+
+struct Open {
+    link: Arc<Link>,
+    task: AbortHandle,
+    /// What the core does not take yet, and what came behind it. It is charged to the link like all
+    /// that was not handled, so it has the same bound.
+    held: VecDeque<Input>,
 }
 
 impl Connections {
@@ -26,7 +35,7 @@ impl Connections {
     }
 
     pub(super) fn link(&self, connection: ConnectionId) -> Option<&Link> {
-        self.open.get(connection).map(|(link, _)| &**link)
+        self.open.get(connection).map(|it| &*it.link)
     }
 
     /// Starts the task of a new connection.
@@ -40,7 +49,12 @@ impl Connections {
         // Only here do they become more, so here is where those that have ended are taken out.
         while self.tasks.try_join_next().is_some() {}
         let task = self.tasks.spawn_on(task, runtime);
-        self.open.insert(connection, (link, task));
+        self.open.insert(connection, Open { link, task, held: VecDeque::new() });
+    }
+
+    /// What of a connection is held back.
+    pub(super) fn held(&mut self, connection: ConnectionId) -> Option<&mut VecDeque<Input>> {
+        self.open.get_mut(connection).map(|it| &mut it.held)
     }
 
     /// Gives a connection up, if it is there; its task still writes `last_words`.
@@ -49,7 +63,7 @@ impl Connections {
     /// time, is cut short: peers that never hang up can neither pile up tasks nor take the places of
     /// new connections.
     pub(super) fn close(&mut self, connection: ConnectionId, last_words: Transmit) {
-        let Some((link, task)) = self.open.remove(connection) else {
+        let Some(Open { link, task, .. }) = self.open.remove(connection) else {
             return;
         };
         link.close(last_words);

@@ -86,6 +86,8 @@ pub struct Swarm<B: NetworkBehaviour> {
     inbox: Arc<Inbox>,
     /// What was taken out of the inbox and is not handled yet.
     inputs: VecDeque<Input>,
+    /// Whose frames were held back and are taken now.
+    reads_on: Option<ConnectionId>,
     connections: Connections,
     orders: mpsc::Receiver<Order<B>>,
     handle: Handle<B>,
@@ -117,6 +119,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             epoch: Instant::now(),
             inbox: Arc::default(),
             inputs: VecDeque::new(),
+            reads_on: None,
             connections,
             orders,
             handle: Handle::new(sender),
@@ -313,7 +316,45 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         }
     }
 
+    /// The next input that the core takes now. What it does not take waits with its connection, and
+    /// so does what came behind it.
     fn next_input(&mut self) -> Option<Input> {
+        if let Some(input) = self.next_held() {
+            return Some(input);
+        }
+        while let Some(input) = self.next_from_inbox() {
+            let (Input::Frames(connection, ..) | Input::Closed(connection, _)) = input else {
+                return Some(input);
+            };
+            let now = self.now();
+            match self.connections.held(connection) {
+                Some(held) if !held.is_empty() || !takes(&mut self.core, now, &input) => {
+                    held.push_back(input)
+                }
+                _ => return Some(input),
+            }
+        }
+        None
+    }
+
+    /// The next input that was held back and is taken now.
+    fn next_held(&mut self) -> Option<Input> {
+        let now = self.now();
+        loop {
+            if self.reads_on.is_none() {
+                self.reads_on = self.core.poll_readable();
+            }
+            let held = self.connections.held(self.reads_on?);
+            if let Some(held) = held
+                && held.front().is_some_and(|input| takes(&mut self.core, now, input))
+            {
+                return held.pop_front();
+            }
+            self.reads_on = None;
+        }
+    }
+
+    fn next_from_inbox(&mut self) -> Option<Input> {
         if self.inputs.is_empty() {
             self.inbox.take(&mut self.inputs);
         }
@@ -358,6 +399,14 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether the core takes an input now.
+fn takes<B: NetworkBehaviour>(core: &mut spacetime_core::Swarm<B>, now: Now, input: &Input) -> bool {
+    match input {
+        Input::Frames(connection, batch, _) => core.takes_frames(now, *connection, batch),
+        _ => true,
     }
 }
 

@@ -20,6 +20,7 @@ extern crate alloc;
 
 mod address;
 mod admission;
+mod bandwidth;
 pub mod behaviour;
 #[doc(hidden)]
 pub mod canary;
@@ -36,6 +37,7 @@ mod public;
 mod recent;
 mod request;
 mod rng;
+mod shaper;
 mod signal;
 pub mod swarm;
 mod time;
@@ -44,6 +46,7 @@ pub mod wire;
 
 pub use address::{Address, Endpoint, InvalidAddress};
 pub use admission::{Candidate, OpeningConnection, Stage, Verdict};
+pub use bandwidth::Bandwidth;
 pub use behaviour::{Claims, Context, Dynamic, Input, NetworkBehaviour, Protocol, Role, Toggle};
 pub use close::{CloseReason, DialError};
 pub use connection::{ConnectionId, ConnectionMap, Direction};
@@ -57,8 +60,11 @@ pub use public::{NotPublic, carried, check_public, is_public};
 pub use recent::Recent;
 pub use request::{Expect, RequestError, RequestId};
 pub use rng::Rng;
+pub use shaper::{ByteRate, Shaper};
 pub use signal::Signal;
-pub use swarm::{Action, Event, QueueLoad, SendError, Statistics, Swarm, Transmit};
+pub use swarm::{
+    Action, ConnectionStatistics, Delayed, Event, QueueLoad, SendError, Statistics, Swarm, Transmit,
+};
 pub use time::{Now, Time};
 pub use token_bucket::{Rate, TokenBucket};
 

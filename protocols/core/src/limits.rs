@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::bandwidth::Bandwidth;
 use crate::wire::{FRAME_HEADER, MAX_BATCH_FRAMES, MAX_PAYLOAD, MAX_SHARED_FRAME, Priority};
 
 /// Frames up to this size are copied on their way out.
@@ -27,6 +28,7 @@ pub struct Limits {
     first_frame_bytes: u32,
     max_requests: usize,
     queues: [QueueLimit; 4],
+    bandwidth: Bandwidth,
 }
 
 /// The bound of one of a connection's four send queues.
@@ -52,6 +54,7 @@ impl Default for Limits {
             max_requests: 256,
             // Critical, High, Normal, Low: 1 MiB together.
             queues: [queue(64), queue(320), queue(512), queue(128)],
+            bandwidth: Bandwidth::default(),
         }
     }
 }
@@ -120,6 +123,13 @@ impl Limits {
         self
     }
 
+    /// How many bytes a second may be sent and received. No limit.
+    #[must_use]
+    pub const fn with_bandwidth(mut self, bandwidth: Bandwidth) -> Self {
+        self.bandwidth = bandwidth;
+        self
+    }
+
     /// Sessions and dials at a time.
     pub const fn max_connections(&self) -> usize {
         self.max_connections
@@ -163,6 +173,11 @@ impl Limits {
             Priority::Normal => self.queues[2],
             Priority::Low => self.queues[3],
         }
+    }
+
+    /// How many bytes a second may be sent and received.
+    pub const fn bandwidth(&self) -> &Bandwidth {
+        &self.bandwidth
     }
 
     /// Bytes of frames that may wait on one connection, apart from one larger frame.
@@ -239,15 +254,15 @@ impl Limits {
                 must: "hold a handshake and fit a frame",
             });
         }
-        Ok(())
+        self.bandwidth.validate()
     }
 }
 
 /// Which limit makes no sense.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InvalidLimits {
-    name: &'static str,
-    must: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) must: &'static str,
 }
 
 impl fmt::Display for InvalidLimits {

@@ -47,6 +47,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             busy_until,
             armed: None,
             dials: ConnectionMap::new(),
+            is_reading_on: false,
         });
         self.drive(node);
     }

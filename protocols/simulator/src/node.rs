@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use spacetime_core::wire::{FrameReader, FrameRules};
+use spacetime_core::wire::{Batch, FrameReader, FrameRules};
 use spacetime_core::{
     Address, ConnectionId, ConnectionMap, Event, Limits, NetworkBehaviour, PeerId, Rng, Swarm, Time, Transmit,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Attachment {
     pub(crate) out: Transmit,
     /// The reader waits until the peer is established.
     pub(crate) blocked: bool,
+    /// Frames that the Swarm does not take yet. Nothing is read meanwhile.
+    pub(crate) held: Option<Batch>,
 }
 
 /// A process.
@@ -63,6 +65,8 @@ pub(crate) struct Running<B: NetworkBehaviour> {
     pub(crate) armed: Option<Time>,
     /// Dials that were begun and have not ended.
     pub(crate) dials: ConnectionMap<()>,
+    /// It is reading on where the Swarm did not take frames, and looks for more such places later.
+    pub(crate) is_reading_on: bool,
 }
 
 pub(crate) struct Node<B: NetworkBehaviour> {

@@ -199,7 +199,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     }
 
     /// Sets a node's alarm, unless it rings early enough anyway.
-    fn arm(&mut self, node: usize) {
+    pub(crate) fn arm(&mut self, node: usize) {
         let it = &mut self.nodes[node];
         let Some(running) = &mut it.running else { return };
         let Some(deadline) = running.swarm.deadline() else { return };
@@ -239,6 +239,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 self.write(node, connection);
             } else if let Some(event) = running.swarm.poll_event() {
                 self.on_event(node, event);
+            } else if !running.is_reading_on
+                && let Some(connection) = running.swarm.poll_readable()
+            {
+                running.is_reading_on = true;
+                self.read_on(node, connection);
+                if let Some(running) = &mut self.nodes[node].running {
+                    running.is_reading_on = false;
+                }
             } else {
                 break;
             }
@@ -307,7 +315,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 if let Some(attachment) = running.attachments.get_mut(connection) {
                     attachment.reader.set_established();
                     if std::mem::take(&mut attachment.blocked) {
-                        self.unblock(node, connection);
+                        self.read_on(node, connection);
                     }
                 }
             }

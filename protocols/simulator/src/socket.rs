@@ -38,7 +38,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let Some(running) = &mut self.nodes[node].running else { return };
         let first_frame_bytes = running.swarm.limits().first_frame_bytes();
         let reader = FrameReader::new(Arc::clone(&running.rules), first_frame_bytes);
-        let attachment = Attachment { link, side, reader, out: Transmit::new(), blocked: false };
+        let attachment = Attachment { link, side, reader, out: Transmit::new(), blocked: false, held: None };
         running.attachments.insert(connection, attachment);
     }
 
@@ -336,7 +336,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         for _ in 0..max_pieces {
             let reading_paused = self.nodes[node].reading_paused;
             let Some(attachment) = self.nodes[node].attachment(connection) else { return };
-            if attachment.blocked || reading_paused {
+            if attachment.blocked || attachment.held.is_some() || reading_paused {
                 return;
             }
             let (link, side) = (attachment.link, attachment.side);
@@ -396,8 +396,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         }
     }
 
-    /// The peer is known, and the reader may go on.
-    pub(crate) fn unblock(&mut self, node: usize, connection: ConnectionId) {
+    /// The peer is known, or the Swarm takes more frames, and the reader may go on.
+    pub(crate) fn read_on(&mut self, node: usize, connection: ConnectionId) {
         if self.deliver_frames(node, connection) {
             let max_pieces = if self.nodes[node].slow_readings > 0 { 1 } else { usize::MAX };
             self.read(node, connection, max_pieces);
@@ -410,8 +410,17 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let now = self.clock(node);
             let Some(running) = &mut self.nodes[node].running else { return false };
             let Some(attachment) = running.attachments.get_mut(connection) else { return false };
-            match attachment.reader.poll_frames() {
+            let step = match attachment.held.take() {
+                Some(batch) => Ok(ReadStep::Frames(batch)),
+                None => attachment.reader.poll_frames(),
+            };
+            match step {
                 Ok(ReadStep::Frames(batch)) => {
+                    if !running.swarm.takes_frames(now, connection, &batch) {
+                        attachment.held = Some(batch);
+                        self.arm(node);
+                        return false;
+                    }
                     running.swarm.handle_frames(now, connection, batch);
                     // Closes and establishes come into force before the next bytes are looked at.
                     self.drive(node);

@@ -95,7 +95,7 @@ impl Network {
             // Where the tree denies a peer that the gate has let in, the gate's answer must not
             // reach it: it would take this for a session.
             if !matches!(connection.state, State::Admitted | State::Accepted) {
-                connection.queues.transmit_critical(&mut last_words);
+                connection.queues.transmit_critical(usize::MAX, &self.limits, &mut last_words);
             }
             if connection.understands_errors
                 && reason.is_ours()
@@ -104,7 +104,9 @@ impl Network {
                 last_words.push_copied(frame.bytes());
             }
         }
-        self.statistics.bytes_sent += last_words.len() as u64;
+        let bytes = last_words.len() as u64;
+        self.statistics.bytes_sent += bytes;
+        self.upload.charge_total(self.now.time, bytes);
         if !matches!(connection.state, State::Requested) {
             self.actions.push_back(Action::Close { connection: id, last_words });
         }
@@ -148,6 +150,8 @@ impl Network {
         dial_error: Option<DialError>,
     ) {
         self.timers.cancel(id);
+        self.upload.forget(id, &mut connection.upload, self.now.time);
+        self.download.forget(id, &mut connection.download, self.now.time);
         for (request, answer) in connection.requests.drain() {
             let error = RequestError::Closed;
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });

@@ -9,6 +9,7 @@
 //! driver handle_closed, handle_dial_failed,            Swarm   poll_action    dial, close
 //!        handle_command, handle_deadline                       poll_ready     who has frames to send,
 //!                                                              poll_transmit  and those frames
+//!                                                              poll_readable  whom to read on from
 //!                                                              deadline       when to call again
 //! ```
 //!
@@ -26,6 +27,7 @@ mod queues;
 mod requests;
 pub(crate) mod sending;
 mod sessions;
+mod shaping;
 mod table;
 mod transmit;
 
@@ -37,7 +39,7 @@ use alloc::string::ToString as _;
 use core::fmt;
 
 use network::{Delivery, Network};
-pub use output::{Action, Event, QueueLoad, Statistics};
+pub use output::{Action, ConnectionStatistics, Delayed, Event, QueueLoad, Statistics};
 use requests::Match;
 pub use sending::SendError;
 use sessions::Rivalry;
@@ -117,7 +119,22 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
     /// Numbers since the Swarm began.
     pub const fn statistics(&self) -> Statistics {
-        self.network.statistics
+        Statistics {
+            received_delayed: self.network.download.delayed,
+            sent_delayed: self.network.upload.delayed,
+            ..self.network.statistics
+        }
+    }
+
+    /// Numbers of one connection, while it is there.
+    pub fn connection_statistics(&self, connection: ConnectionId) -> Option<ConnectionStatistics> {
+        let connection = self.network.table.get(connection)?;
+        Some(ConnectionStatistics {
+            bytes_received: connection.bytes_received,
+            bytes_sent: connection.bytes_sent,
+            received_delayed: connection.download.delayed,
+            sent_delayed: connection.upload.delayed,
+        })
     }
 
     /// Connections that the Swarm knows: sessions, dials, and those on which nobody has said yet who
@@ -204,6 +221,19 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.settle();
     }
 
+    /// Whether these frames of a connection may be handled now, as far as the limits of
+    /// [bandwidth](crate::Bandwidth) go. If not, the driver keeps them and reads no further;
+    /// [`poll_readable`](Self::poll_readable) says when to ask again.
+    ///
+    /// Frames that are handled without asking, or against the answer, are charged all the same.
+    pub fn takes_frames(&mut self, now: Now, connection: ConnectionId, batch: &Batch) -> bool {
+        if !self.network.download.is_limited() {
+            return true;
+        }
+        let now = self.network.now.time.max(now.time);
+        self.network.takes_frames(connection, now, batch)
+    }
+
     /// Frames arrived on a connection.
     pub fn handle_frames(&mut self, now: Now, connection: ConnectionId, batch: Batch) {
         self.advance(now);
@@ -211,7 +241,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
         let Some(entry) = self.network.table.get_mut(connection) else {
             return;
         };
-        entry.last_received = self.network.now.time;
+        let now = self.network.now.time;
+        entry.last_received = now;
+        entry.bytes_received += bytes;
+        if self.network.download.is_limited() {
+            self.network.download.charge(&mut entry.download, now, bytes);
+        }
         self.network.statistics.bytes_received += bytes;
         for frame in batch {
             let Some(entry) = self.network.table.get(connection) else {
@@ -300,8 +335,14 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.poll_ready()
     }
 
+    /// The next connection whose frames [were not taken](Self::takes_frames) and may be now.
+    pub fn poll_readable(&mut self) -> Option<ConnectionId> {
+        self.network.poll_readable()
+    }
+
     /// Moves frames that wait on a connection into `out`, the most urgent first, until it took
-    /// `max_bytes` or nothing is left; the last frame may go beyond. Whether more waits.
+    /// `max_bytes`, nothing is left, or a limit of bandwidth is reached; the last frame may go
+    /// beyond. Whether more may be taken.
     ///
     /// Call it for connections that [`poll_ready`](Self::poll_ready) names when the driver can
     /// write on them, and again when what it took was written and more was waiting. For the write
@@ -317,8 +358,11 @@ impl<B: NetworkBehaviour> Swarm<B> {
         if !self.network.deliveries.is_empty() {
             return Some(self.network.now.time);
         }
-        let next = [self.behaviour.deadline(), self.network.timers.next()].into_iter().flatten().min();
-        next.map(|at| at.max(self.network.now.time))
+        let now = self.network.now.time;
+        let turns = [self.network.upload.deadline(now), self.network.download.deadline(now)];
+        let others = [self.behaviour.deadline(), self.network.timers.next()];
+        let next = others.into_iter().chain(turns).flatten().min();
+        next.map(|at| at.max(now))
     }
 
     // Inside a step.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::output::{Action, Statistics};
 use super::sessions::SessionKey;
+use super::shaping::Throttle;
 use super::table::{Connection, State, Table};
 use super::transmit::Transmit;
 use crate::address::Address;
@@ -67,6 +68,8 @@ pub(crate) struct Network {
     pub(super) ready: VecDeque<ConnectionId>,
     pub(super) timers: Deadlines<ConnectionId>,
     pub(super) statistics: Statistics,
+    pub(super) upload: Throttle,
+    pub(super) download: Throttle,
     /// The sessions, by whom they are with, until their ends are told.
     pub(super) sessions: BTreeMap<SessionKey, ConnectionId>,
     /// Nothing is dialled or accepted any more.
@@ -80,6 +83,7 @@ pub(crate) struct Network {
 
 impl Network {
     pub(super) fn new(local_id: PeerId, limits: Limits, claims: Claims) -> Self {
+        let bandwidth = *limits.bandwidth();
         Self {
             now: Now::default(),
             local_id,
@@ -91,6 +95,8 @@ impl Network {
             ready: VecDeque::new(),
             timers: Deadlines::new(),
             statistics: Statistics::default(),
+            upload: Throttle::new(bandwidth.upload_per_peer(), bandwidth.upload()),
+            download: Throttle::new(bandwidth.download_per_peer(), bandwidth.download()),
             sessions: BTreeMap::new(),
             is_stopping: false,
             signals: 0,
@@ -202,8 +208,16 @@ impl Network {
             let error = RequestError::Timeout;
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
+        if connection.upload.wakes(now) {
+            self.upload.push_paid(id);
+        }
+        if connection.download.wakes(now) {
+            self.download.push_paid(id);
+        }
         let open_by = (!connection.is_established()).then_some(connection.open_by);
-        let next = [stalled_at, connection.requests.deadline(), open_by].into_iter().flatten().min();
+        let wake_at = [connection.upload.wake_at(), connection.download.wake_at()];
+        let others = [stalled_at, connection.requests.deadline(), open_by];
+        let next = others.into_iter().chain(wake_at).flatten().min();
         if let Some(at) = next {
             debug_assert!(at > now, "a deadline moves forward when it fires");
             self.arm(id, at);

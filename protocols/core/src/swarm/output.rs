@@ -1,5 +1,7 @@
 //! What comes out of a Swarm.
 
+use core::time::Duration;
+
 use super::transmit::Transmit;
 use crate::address::Address;
 use crate::close::{CloseReason, DialError};
@@ -91,6 +93,29 @@ pub struct QueueLoad {
     pub bytes: usize,
 }
 
+/// What was held back by a limit of [bandwidth](crate::Bandwidth).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Delayed {
+    /// Bytes that had to wait and have passed.
+    pub bytes: u64,
+    /// How long something waited; of several connections, the sum.
+    pub time: Duration,
+}
+
+/// Numbers of one connection since it was dialled or accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ConnectionStatistics {
+    /// Bytes of frames that arrived.
+    pub bytes_received: u64,
+    /// Bytes that were handed to the driver to be sent.
+    pub bytes_sent: u64,
+    /// What had to wait until the Swarm took it.
+    pub received_delayed: Delayed,
+    /// What had to wait before it was handed to the driver.
+    pub sent_delayed: Delayed,
+}
+
 /// Numbers since the Swarm began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -107,4 +132,8 @@ pub struct Statistics {
     pub frames_dropped: u64,
     /// Answers that came after their request was given up.
     pub late_answers: u64,
+    /// What had to wait until the Swarm took it.
+    pub received_delayed: Delayed,
+    /// What had to wait before it was handed to the driver.
+    pub sent_delayed: Delayed,
 }

@@ -293,18 +293,26 @@ impl SendQueues {
     pub(super) fn transmit(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
         while out.len() < max_bytes {
             let Some(priority) = self.next_level() else { break };
-            let Some(len) = self.pop(priority, Some(out)) else { break };
-            self.holds_larger &= len <= limits.queue(priority).max_bytes;
-            self.queue_mut(priority).passed_over = 0;
-            for less_urgent in self.waiting.iter().filter(|it| index(*it) > index(priority)) {
-                self.queue_mut(less_urgent).passed_over += len;
+            if self.transmit_one(priority, limits, out).is_none() {
+                break;
             }
         }
     }
 
-    /// Moves only what is critical into `out`: a connection's last words.
-    pub(super) fn transmit_critical(&mut self, out: &mut Transmit) {
-        while self.pop(Priority::Critical, Some(out)).is_some() {}
+    /// The same with nothing but what is critical: last words, and signs of life while all else is
+    /// held back.
+    pub(super) fn transmit_critical(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
+        while out.len() < max_bytes && self.transmit_one(Priority::Critical, limits, out).is_some() {}
+    }
+
+    fn transmit_one(&mut self, priority: Priority, limits: &Limits, out: &mut Transmit) -> Option<()> {
+        let len = self.pop(priority, Some(out))?;
+        self.holds_larger &= len <= limits.queue(priority).max_bytes;
+        self.queue_mut(priority).passed_over = 0;
+        for less_urgent in self.waiting.iter().filter(|it| index(*it) > index(priority)) {
+            self.queue_mut(less_urgent).passed_over += len;
+        }
+        Some(())
     }
 
     /// The level whose turn it is: the most urgent, unless one below has waited too long.

@@ -69,7 +69,7 @@ impl Network {
         let priority = if connection.is_established() { priority } else { Priority::Critical };
         match connection.queues.send(frame, priority, &self.limits) {
             Ok(()) => {
-                self.was_queued(id);
+                self.was_queued(id, priority);
                 Ok(())
             }
             Err(Full) => {
@@ -99,7 +99,7 @@ impl Network {
             match result {
                 Ok(dropped) => {
                     self.statistics.frames_dropped += dropped as u64;
-                    self.was_queued(id);
+                    self.was_queued(id, priority);
                     queued += 1;
                 }
                 Err(Full) => {
@@ -111,12 +111,16 @@ impl Network {
         queued
     }
 
-    fn was_queued(&mut self, id: ConnectionId) {
+    fn was_queued(&mut self, id: ConnectionId, priority: Priority) {
         self.statistics.frames_sent += 1;
         let now = self.now.time;
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        if connection.upload.is_held() && priority != Priority::Critical {
+            // It is named when it may send. That this takes time is not the peer's fault.
+            return;
+        }
         if !connection.is_ready {
             connection.is_ready = true;
             self.ready.push_back(id);
@@ -142,19 +146,30 @@ impl Network {
         };
         let before = out.len();
         let max_len = before.saturating_add(max_bytes);
-        connection.queues.transmit(max_len, &self.limits, out);
-        self.statistics.bytes_sent += (out.len() - before) as u64;
-        let more = !connection.queues.is_empty();
-        if out.len() > before {
+        if self.upload.is_limited() {
+            Self::transmit_shaped(&mut self.upload, id, connection, now, max_len, &self.limits, out);
+        } else {
+            connection.queues.transmit(max_len, &self.limits, out);
+        }
+        let bytes = (out.len() - before) as u64;
+        self.statistics.bytes_sent += bytes;
+        connection.bytes_sent += bytes;
+        let is_held = connection.upload.is_held();
+        let more = !connection.queues.is_empty() && !is_held;
+        if bytes > 0 || is_held {
             connection.waiting_since = more.then_some(now);
         }
         while let Some(priority) = connection.queues.take_writable(&self.limits) {
             self.deliveries.push_back(Delivery::Writable(id, priority));
         }
+        if let Some(at) = connection.upload.wake_at() {
+            self.arm(id, at);
+        }
         more
     }
 
-    /// The next connection on which something new waits to be sent.
+    /// The next connection on which something new waits to be sent, or which has waited for a limit
+    /// of bandwidth.
     pub(super) fn poll_ready(&mut self) -> Option<ConnectionId> {
         while let Some(id) = self.ready.pop_front() {
             if let Some(connection) = self.table.get_mut(id) {
@@ -162,7 +177,19 @@ impl Network {
                 return Some(id);
             }
         }
-        None
+        if !self.upload.is_limited() {
+            return None;
+        }
+        let now = self.now.time;
+        let id = Self::next_released(&mut self.table, &mut self.upload, now, |it| &mut it.upload)?;
+        if let Some(connection) = self.table.get_mut(id)
+            && connection.waiting_since.is_none()
+            && !connection.queues.is_empty()
+        {
+            connection.waiting_since = Some(now);
+            self.arm(id, now + self.limits.write_timeout());
+        }
+        Some(id)
     }
 
     pub(crate) fn request<M: Message>(

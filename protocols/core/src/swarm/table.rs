@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::queues::SendQueues;
 use super::requests::Requests;
+use super::shaping::Share;
 use crate::address::Address;
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
@@ -42,6 +43,10 @@ pub(super) struct Connection {
     pub(super) understands_errors: bool,
     pub(super) queues: SendQueues,
     pub(super) requests: Requests,
+    pub(super) upload: Share,
+    pub(super) download: Share,
+    pub(super) bytes_received: u64,
+    pub(super) bytes_sent: u64,
     /// When the connection is closed unless it is established by then.
     pub(super) open_by: Time,
     pub(super) last_received: Time,
@@ -70,6 +75,10 @@ impl Connection {
             understands_errors: false,
             queues: SendQueues::default(),
             requests: Requests::default(),
+            upload: Share::default(),
+            download: Share::default(),
+            bytes_received: 0,
+            bytes_sent: 0,
             open_by,
             last_received: now,
             waiting_since: None,

@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use super::frame::Frame;
 use super::message::TypeRule;
 use super::rules::FrameRules;
-use super::types::{FRAME_HEADER, MAX_LENGTH, MessageType};
+use super::types::{FRAME_HEADER, MAX_LENGTH, MessageType, Priority};
 use crate::hash::Hash;
 
 /// The largest frame that is cut out of the shared read buffer. A larger one gets a buffer of its
@@ -435,6 +435,20 @@ impl Batch {
     /// Whether no frame is left.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether all frames that are left are [critical](Priority::Critical).
+    pub fn is_critical(&self) -> bool {
+        let mut rest = &self.bytes[..];
+        while let Some((length, after)) = rest.split_first_chunk() {
+            let total = 4 + u32::from_le_bytes(*length) as usize;
+            let rule = after.first().and_then(|it| self.rules.get(MessageType::from_byte(*it)));
+            if rule.is_none_or(|rule| rule.priority != Priority::Critical) {
+                return false;
+            }
+            rest = rest.get(total..).unwrap_or(&[]);
+        }
+        true
     }
 }
 

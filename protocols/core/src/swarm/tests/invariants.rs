@@ -31,14 +31,16 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
             (!connection.is_established()).then_some(connection.open_by),
             connection.waiting_since.map(|since| since + network.limits.write_timeout()),
             connection.requests.deadline(),
+            connection.upload.wake_at(),
+            connection.download.wake_at(),
         ];
         for at in waits_for.into_iter().flatten() {
             assert!(timer.is_some_and(|timer| timer <= at), "{id} has a timer for all it waits for");
         }
         assert_eq!(
-            connection.waiting_since.is_some(),
+            connection.waiting_since.is_some() || connection.upload.is_held(),
             !connection.queues.is_empty(),
-            "{id} is watched while frames wait"
+            "{id} is watched while frames wait for it, and not for a limit"
         );
         assert!(connection.requests.len() <= network.limits.max_requests());
     }

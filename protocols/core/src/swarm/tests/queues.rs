@@ -373,7 +373,7 @@ fn last_words_are_the_critical_frames() {
         send(&mut queues, priority, number, 10_000, &limits);
     }
     let mut out = Transmit::new();
-    queues.transmit_critical(&mut out);
+    queues.transmit_critical(usize::MAX, &Limits::default(), &mut out);
     let mut bytes = alloc::vec![0; out.len()];
     out.copy_to_slice(&mut bytes);
     assert_eq!(sent_numbers(&bytes), [0, 0]);
