@@ -96,6 +96,11 @@ impl Share {
         self.held_since.is_some()
     }
 
+    #[cfg(test)]
+    pub(super) const fn waits_for_turn(&self) -> bool {
+        matches!(self.turn, Turn::Waits(_))
+    }
+
     /// When to look at it again.
     pub(super) const fn wake_at(&self) -> Option<Time> {
         self.wake_at
@@ -123,6 +128,12 @@ impl Throttle {
             paid: VecDeque::new(),
             delayed: Delayed { bytes: 0, time: core::time::Duration::ZERO },
         }
+    }
+
+    /// How many wait for a turn.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whether there is any limit. If not, nothing here need be asked.

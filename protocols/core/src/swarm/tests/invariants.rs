@@ -10,6 +10,7 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
     let network = &swarm.network;
     let now = network.now.time;
     let (mut opening, mut sessions, mut established, mut timers) = (0, 0, 0, 0);
+    let (mut sending, mut reading) = (0, 0);
     for (id, connection) in network.table.iter() {
         if connection.direction == Direction::Inbound && !connection.is_established() {
             opening += 1;
@@ -42,8 +43,11 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
             !connection.queues.is_empty(),
             "{id} is watched while frames wait for it, and not for a limit"
         );
+        sending += usize::from(connection.upload.waits_for_turn());
+        reading += usize::from(connection.download.waits_for_turn());
         assert!(connection.requests.len() <= network.limits.max_requests());
     }
+    assert_eq!((network.upload.waiting(), network.download.waiting()), (sending, reading));
     assert_eq!((network.table.opening(), network.table.sessions()), (opening, sessions));
     assert!(opening <= network.limits.max_opening());
     assert!(sessions <= network.limits.max_connections(), "the cap is never overshot");

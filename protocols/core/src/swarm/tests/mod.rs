@@ -1,6 +1,7 @@
 //! The Swarm driven by hand: the test says what arrives, what time it is and what is written when.
 
 mod admission;
+mod bandwidth;
 mod closing;
 mod dialling;
 mod gates;

@@ -156,6 +156,8 @@ impl<B: NetworkBehaviour> Node<B> {
         while let Some(wire) = self.wires.get_mut(&connection).filter(|wire| !wire.is_blocked) {
             match wire.reader.poll_frames() {
                 Ok(ReadStep::Frames(batch)) => {
+                    // What it must keep and does not is charged all the same.
+                    let _taken = self.swarm.takes_frames(Now::new(self.now, 0), connection, &batch);
                     self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
                 }
                 Ok(ReadStep::NeedBytes) => return,

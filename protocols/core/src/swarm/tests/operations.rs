@@ -12,7 +12,7 @@ use super::messages::{ITEM, REPLY, error, hello, numbered, raw};
 use super::node::{Node, address, ephemeral, peer_id};
 use super::tree::{ARRIVING, BY_PRIORITY, Reaction, Tree, TreeCommand};
 use crate::wire::Priority;
-use crate::{CloseReason, ConnectionId, DialError, Limits, QueueLimit, Time};
+use crate::{Bandwidth, CloseReason, ConnectionId, DialError, Limits, QueueLimit, Time};
 
 /// Peers there are, from 1.
 const PEERS: u8 = 5;
@@ -94,6 +94,15 @@ pub(super) fn limits() -> Limits {
         limits = limits.with_queue(priority, limit);
     }
     limits
+}
+
+/// So little that most of what is sent and received must wait.
+fn bandwidth() -> Bandwidth {
+    Bandwidth::default()
+        .with_upload_per_peer(Some(2000))
+        .with_upload(Some(4000))
+        .with_download_per_peer(Some(3000))
+        .with_download(Some(5000))
 }
 
 fn any_peer() -> impl Strategy<Value = u8> {
@@ -188,6 +197,8 @@ pub(super) struct Run {
     first: Vec<Reaction>,
     second: Vec<Reaction>,
     ends: bool,
+    /// There are limits of bandwidth.
+    is_shaped: bool,
 }
 
 impl Run {
@@ -203,8 +214,15 @@ pub(super) fn any_run(operations: usize) -> impl Strategy<Value = Run> {
         prop::collection::vec(any_reaction(), 0..operations),
         prop::collection::vec(any_reaction(), 0..operations),
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(operations, first, second, ends)| Run { operations, first, second, ends })
+        .prop_map(|(operations, first, second, ends, is_shaped)| Run {
+            operations,
+            first,
+            second,
+            ends,
+            is_shaped,
+        })
 }
 
 /// A Swarm to which a run happens.
@@ -222,9 +240,10 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_shaped: bool) -> Self {
+        let limits = if is_shaped { limits().with_bandwidth(bandwidth()) } else { limits() };
         Self {
-            node: Node::new(limits()),
+            node: Node::new(limits),
             connections: Vec::new(),
             outbound: BTreeSet::new(),
             opened: BTreeSet::new(),
@@ -235,7 +254,7 @@ impl Runner {
     }
 
     pub(super) fn of(run: Run) -> Self {
-        let mut runner = Self::new();
+        let mut runner = Self::new(run.is_shaped);
         runner.go(run);
         runner
     }
@@ -336,6 +355,7 @@ impl Runner {
                 self.node.now = now;
             }
             Operation::Take { which, max_bytes } => {
+                while self.node.swarm.poll_ready().is_some() || self.node.swarm.poll_readable().is_some() {}
                 if let Some(connection) = self.which(which) {
                     self.node.take(connection, max_bytes);
                 }

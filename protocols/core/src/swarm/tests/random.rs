@@ -12,7 +12,7 @@ use super::operations::{Operation, Runner, any_run};
 fn run_for_long(seed: u8) {
     let rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[seed; 32]);
     let mut source = TestRunner::new_with_rng(Config::default(), rng);
-    let mut runner = Runner::new();
+    let mut runner = Runner::new(seed % 2 == 1);
     for _ in 0..20 {
         let run = any_run(400).new_tree(&mut source).unwrap().current();
         runner.go(run.without_end());
@@ -24,7 +24,9 @@ fn run_for_long(seed: u8) {
     assert_eq!(runner.node.counters(), (0, 0));
     assert_eq!(runner.node.swarm.held_bytes(), 0);
     assert_eq!(runner.node.swarm.peers().count(), 0);
-    assert!(runner.node.swarm.network.timers.is_empty());
+    let network = &runner.node.swarm.network;
+    assert!(network.timers.is_empty());
+    assert_eq!((network.upload.waiting(), network.download.waiting()), (0, 0));
 }
 
 #[test]
