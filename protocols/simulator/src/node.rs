@@ -50,7 +50,7 @@ pub(crate) struct Attachment {
     /// The reader waits until the peer is established.
     pub(crate) blocked: bool,
     /// Frames that the Swarm does not take yet. Nothing is read meanwhile.
-    pub(crate) held: Option<Batch>,
+    pub(crate) held: Option<Box<Batch>>,
 }
 
 /// A process.

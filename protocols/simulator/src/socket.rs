@@ -411,13 +411,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let Some(running) = &mut self.nodes[node].running else { return false };
             let Some(attachment) = running.attachments.get_mut(connection) else { return false };
             let step = match attachment.held.take() {
-                Some(batch) => Ok(ReadStep::Frames(batch)),
+                Some(batch) => Ok(ReadStep::Frames(*batch)),
                 None => attachment.reader.poll_frames(),
             };
             match step {
                 Ok(ReadStep::Frames(batch)) => {
                     if !running.swarm.takes_frames(now, connection, &batch) {
-                        attachment.held = Some(batch);
+                        attachment.held = Some(Box::new(batch));
                         self.arm(node);
                         return false;
                     }

@@ -226,6 +226,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// [`poll_readable`](Self::poll_readable) says when to ask again.
     ///
     /// Frames that are handled without asking, or against the answer, are charged all the same.
+    #[inline]
     pub fn takes_frames(&mut self, now: Now, connection: ConnectionId, batch: &Batch) -> bool {
         if !self.network.download.is_limited() {
             return true;
@@ -337,7 +338,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
     /// The next connection whose frames [were not taken](Self::takes_frames) and may be now.
     pub fn poll_readable(&mut self) -> Option<ConnectionId> {
-        self.network.poll_readable()
+        if self.network.download.is_limited() { self.network.poll_readable() } else { None }
     }
 
     /// Moves frames that wait on a connection into `out`, the most urgent first, until it took
@@ -359,9 +360,10 @@ impl<B: NetworkBehaviour> Swarm<B> {
             return Some(self.network.now.time);
         }
         let now = self.network.now.time;
-        let turns = [self.network.upload.deadline(now), self.network.download.deadline(now)];
-        let others = [self.behaviour.deadline(), self.network.timers.next()];
-        let next = others.into_iter().chain(turns).flatten().min();
+        let mut next = [self.behaviour.deadline(), self.network.timers.next()].into_iter().flatten().min();
+        if self.network.is_limited() {
+            next = [next, self.network.next_turn_at()].into_iter().flatten().min();
+        }
         next.map(|at| at.max(now))
     }
 

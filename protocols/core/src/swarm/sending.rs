@@ -177,19 +177,7 @@ impl Network {
                 return Some(id);
             }
         }
-        if !self.upload.is_limited() {
-            return None;
-        }
-        let now = self.now.time;
-        let id = Self::next_released(&mut self.table, &mut self.upload, now, |it| &mut it.upload)?;
-        if let Some(connection) = self.table.get_mut(id)
-            && connection.waiting_since.is_none()
-            && !connection.queues.is_empty()
-        {
-            connection.waiting_since = Some(now);
-            self.arm(id, now + self.limits.write_timeout());
-        }
-        Some(id)
+        if self.upload.is_limited() { self.poll_writable() } else { None }
     }
 
     pub(crate) fn request<M: Message>(

@@ -34,6 +34,7 @@ struct Line {
 /// share get the same, whatever the size of their frames, and those that want less get it all.
 #[derive(Debug)]
 pub(super) struct Throttle {
+    is_limited: bool,
     per_peer: ByteRate,
     total: ByteRate,
     line: Line,
@@ -120,6 +121,7 @@ impl Share {
 impl Throttle {
     pub(super) const fn new(per_peer: ByteRate, total: ByteRate) -> Self {
         Self {
+            is_limited: !per_peer.is_unlimited() || !total.is_unlimited(),
             per_peer,
             total,
             line: Line { all: Shaper::new(), urgent: Shaper::new() },
@@ -139,7 +141,7 @@ impl Throttle {
     /// Whether there is any limit. If not, nothing here need be asked.
     #[inline]
     pub(super) const fn is_limited(&self) -> bool {
-        !self.per_peer.is_unlimited() || !self.total.is_unlimited()
+        self.is_limited
     }
 
     /// How many bytes may pass on a connection, the last frame beyond. If none, it waits with
@@ -236,8 +238,7 @@ impl Throttle {
 
     /// When there will be turns again, if somebody waits for one. Not if there are some now: those
     /// who wait are named then.
-    #[inline]
-    pub(super) fn deadline(&self, now: Time) -> Option<Time> {
+    fn deadline(&self, now: Time) -> Option<Time> {
         if self.waiting.is_empty() || self.line.all.is_ready(now) {
             return None;
         }
@@ -304,8 +305,36 @@ impl Network {
         }
     }
 
+    /// The next connection that has waited for a limit of bandwidth and may send.
+    #[cold]
+    pub(super) fn poll_writable(&mut self) -> Option<ConnectionId> {
+        let now = self.now.time;
+        let id = Self::next_released(&mut self.table, &mut self.upload, now, |it| &mut it.upload)?;
+        if let Some(connection) = self.table.get_mut(id)
+            && connection.waiting_since.is_none()
+            && !connection.queues.is_empty()
+        {
+            connection.waiting_since = Some(now);
+            self.arm(id, now + self.limits.write_timeout());
+        }
+        Some(id)
+    }
+
+    /// Whether there is any limit of bandwidth.
+    #[inline]
+    pub(super) const fn is_limited(&self) -> bool {
+        self.upload.is_limited() || self.download.is_limited()
+    }
+
+    /// When there will be turns again for somebody who waits for one.
+    #[cold]
+    pub(super) fn next_turn_at(&self) -> Option<Time> {
+        let now = self.now.time;
+        [self.upload.deadline(now), self.download.deadline(now)].into_iter().flatten().min()
+    }
+
     /// The next connection that has waited for a limit of bandwidth and may go on.
-    pub(super) fn next_released(
+    fn next_released(
         table: &mut Table,
         throttle: &mut Throttle,
         now: Time,
@@ -347,9 +376,6 @@ impl Network {
 
     /// The next connection that may be read on.
     pub(super) fn poll_readable(&mut self) -> Option<ConnectionId> {
-        if !self.download.is_limited() {
-            return None;
-        }
         Self::next_released(&mut self.table, &mut self.download, self.now.time, |it| &mut it.download)
     }
 }
