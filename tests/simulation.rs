@@ -59,6 +59,21 @@ fn fifty_nodes_stand_every_kind_of_fault_and_every_kind_happens() {
 }
 
 #[test]
+fn nodes_that_may_send_and_take_little_stand_every_kind_of_fault() {
+    let scenario = load("shaped");
+    let outcomes = all_hold("shaped");
+    // The limits are felt: floods and whole chains wait for them.
+    let mut unlimited = scenario.clone();
+    unlimited.bandwidth = Default::default();
+    for outcome in outcomes.iter().take(3) {
+        let again = run_seed(&scenario, outcome.seed, None);
+        assert_eq!(without_time(&again), without_time(outcome), "seed {}", outcome.seed);
+        let quicker = run_seed(&unlimited, outcome.seed, None);
+        assert!(quicker.messages > outcome.messages, "{} and {}", quicker.messages, outcome.messages);
+    }
+}
+
+#[test]
 fn nodes_that_know_one_other_each_form_one_network_with_full_pools() {
     all_hold("discovery");
 }

@@ -51,8 +51,8 @@ use inbox::{Inbox, Input};
 use link::Link;
 use spacetime_core::wire::{FrameReader, FrameRules};
 use spacetime_core::{
-    Action, Address, ConnectionId, DialError, Direction, Event, InvalidLimits, NetworkBehaviour, Now, Peer,
-    Statistics, Time, Transmit,
+    Action, Address, ConnectionId, ConnectionStatistics, DialError, Direction, Event, InvalidLimits,
+    NetworkBehaviour, Now, Peer, Statistics, Time, Transmit,
 };
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
@@ -180,6 +180,11 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
     /// Numbers since the Swarm began.
     pub const fn statistics(&self) -> Statistics {
         self.core.statistics()
+    }
+
+    /// Numbers of one connection, while it is there.
+    pub fn connection_statistics(&self, connection: ConnectionId) -> Option<ConnectionStatistics> {
+        self.core.connection_statistics(connection)
     }
 
     /// Bytes that wait to be sent on a connection.

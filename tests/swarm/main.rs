@@ -1,5 +1,6 @@
 //! The async Swarm over memory and TCP, and over streams that do what the test says.
 
+mod bandwidth;
 mod bounds;
 mod closing;
 mod determinism;

@@ -20,6 +20,6 @@ pub use disk_store::DiskStore;
 pub use flood::{Flood, FloodEvent, Item};
 pub use report::{Summary, compare};
 pub use runner::{Outcome, run_seed, run_seeds};
-pub use scenario::{Links, Scenario, Traffic};
+pub use scenario::{BytesPerSecond, Links, Scenario, Traffic};
 pub use shrink::shrink;
 pub use world::{SimulatedNode, SimulatedNodeCommand, SimulatedNodeEvent};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use spacetime_core::wire::Priority;
-use spacetime_core::{Limits, QueueLimit, Rng};
+use spacetime_core::{Bandwidth, Limits, QueueLimit, Rng};
 use spacetime_simulator::{Fault, LinkConfig, Misdeed, Plan};
 
 use crate::app::AppError;
@@ -42,6 +42,8 @@ pub struct Scenario {
     pub queue_bytes: usize,
     /// Frames that each of them holds; as production nodes do if it is 0.
     pub queue_frames: usize,
+    /// What the nodes send and take in a second.
+    pub bandwidth: BytesPerSecond,
     /// What the nodes have to tell each other.
     pub traffic: Traffic,
     /// Peers that mean ill, by the names of [`Misdeed`]: how many of each.
@@ -66,6 +68,21 @@ pub enum Knows {
     /// One other node, as its seed. All else it must find out: all is well only when every node has
     /// as many connections as it wants, and there is a way from each node to each other.
     OneSeed,
+}
+
+/// Limits of nodes, in bytes per second; there is none where it is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct BytesPerSecond {
+    /// What a node sends to each peer.
+    pub upload_per_peer: u64,
+    /// What it sends in all.
+    pub upload: u64,
+    /// What it takes from each peer.
+    pub download_per_peer: u64,
+    /// What it takes in all.
+    pub download: u64,
 }
 
 /// The lines between the nodes.
@@ -114,6 +131,7 @@ impl Default for Scenario {
             max_connections: Limits::default().max_connections(),
             queue_bytes: 0,
             queue_frames: 0,
+            bandwidth: BytesPerSecond::default(),
             traffic: Traffic::default(),
             byzantine: BTreeMap::new(),
             honest_are_never_charged: false,
@@ -200,7 +218,14 @@ impl Scenario {
 
     /// The limits of the nodes.
     pub(super) fn limits(&self) -> Limits {
-        let limits = Limits::default().with_max_connections(self.max_connections);
+        let BytesPerSecond { upload_per_peer, upload, download_per_peer, download } = self.bandwidth;
+        let limit = |bytes: u64| (bytes > 0).then_some(bytes);
+        let bandwidth = Bandwidth::default()
+            .with_upload_per_peer(limit(upload_per_peer))
+            .with_upload(limit(upload))
+            .with_download_per_peer(limit(download_per_peer))
+            .with_download(limit(download));
+        let limits = Limits::default().with_max_connections(self.max_connections).with_bandwidth(bandwidth);
         let or_default = |given: usize, default: usize| if given == 0 { default } else { given };
         Priority::ALL.into_iter().fold(limits, |limits, priority| {
             let QueueLimit { max_frames, max_bytes } = limits.queue(priority);

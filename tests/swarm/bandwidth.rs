@@ -1,0 +1,159 @@
+//! Limits of bandwidth over real streams.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use spacetime_network::behaviour::NetworkBehaviour as _;
+use spacetime_network::transport::{MemoryNetwork, TcpTransport, Transport};
+use spacetime_network::{Address, Bandwidth, CloseReason, ConnectionId, Event, Limits, Swarm, Time};
+use tokio::time::timeout;
+
+use crate::tree::{Command, Node, NodeCommand, NodeEvent, Note, closed, established, next, node_with, note};
+
+const KIB: u64 = 1024;
+
+fn limited(bandwidth: Bandwidth) -> Limits {
+    Limits::default().with_bandwidth(bandwidth)
+}
+
+/// One that sends, as which connection, and one that listens.
+async fn pair(
+    transports: [impl Transport; 2],
+    address: Address,
+    limits: [Limits; 2],
+) -> (Swarm<Node>, ConnectionId, Swarm<Node>) {
+    let [near_transport, far_transport] = transports;
+    let [near_limits, far_limits] = limits;
+    let mut near = node_with(1, near_transport, near_limits);
+    let mut far = node_with(2, far_transport, far_limits);
+    let address = far.listen(address).await.unwrap();
+    near.dial(address).unwrap();
+    let (connection, _) = tokio::join!(next(&mut near, established), next(&mut far, established));
+    (near, connection, far)
+}
+
+fn say(swarm: &mut Swarm<Node>, to: ConnectionId, bytes: usize) {
+    let text = "x".repeat(bytes);
+    swarm.act(|node, cx| node.on_command(cx, NodeCommand::Notes(Command::Send(to, Note { text }))));
+}
+
+/// Sends notes of this size for two seconds of the listener's clock, always more than there is room
+/// for; the bytes that it heard per second, but for the first.
+async fn rate(mut near: Swarm<Node>, to: ConnectionId, mut far: Swarm<Node>, bytes: usize) -> f64 {
+    let mut first: Option<Time> = None;
+    let mut heard = 0;
+    let measured = async {
+        loop {
+            // As many as a queue takes.
+            for _ in 0..(64 * 1024_usize).saturating_sub(near.queued_bytes(to)).div_ceil(bytes).min(1000) {
+                say(&mut near, to, bytes);
+            }
+            tokio::select! {
+                event = far.next() => {
+                    let Some(Event::Behaviour(NodeEvent::Notes((_, text)))) = event else { continue };
+                    let now = far.act(|_, cx| cx.now());
+                    let since = now.since(*first.get_or_insert(now));
+                    if since >= Duration::from_secs(2) {
+                        return heard as f64 / since.as_secs_f64();
+                    }
+                    heard += text.len();
+                }
+                _ = near.next() => {}
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), measured).await.expect("it goes on")
+}
+
+fn all_limits() -> [[Limits; 2]; 4] {
+    let (limit, no) = (Some(256 * KIB), Limits::default);
+    [
+        [limited(Bandwidth::default().with_upload_per_peer(limit)), no()],
+        [limited(Bandwidth::default().with_upload(limit)), no()],
+        [no(), limited(Bandwidth::default().with_download_per_peer(limit))],
+        [no(), limited(Bandwidth::default().with_download(limit))],
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_limit_holds_over_streams_in_memory() {
+    for limits in all_limits() {
+        for bytes in [20, 1000, 100_000] {
+            let network = MemoryNetwork::new();
+            let transports = [network.transport(), network.transport()];
+            let address = transports[1].address();
+            let (near, connection, far) = pair(transports, address, limits.clone()).await;
+            let error = rate(near, connection, far, bytes).await / (256 * KIB) as f64 - 1.0;
+            // The clock of tokio has steps of a millisecond. Of 20 bytes, 6 more are a header.
+            let (least, most) = if bytes == 20 { (-0.35, -0.15) } else { (-0.25, 0.25) };
+            assert!(error > least && error < most, "{limits:?}, {bytes}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_limit_holds_over_tcp() {
+    for limits in all_limits() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let transports = [TcpTransport::new(), TcpTransport::new()];
+        let (near, connection, far) = pair(transports, address, limits.clone()).await;
+        let error = rate(near, connection, far, 1000).await / (256 * KIB) as f64 - 1.0;
+        assert!(error.abs() < 0.25, "{limits:?}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_limit_is_heard_before_the_end_of_its_connection() {
+    let network = MemoryNetwork::new();
+    let transports = [network.transport(), network.transport()];
+    let address = transports[1].address();
+    let limits = [Limits::default(), limited(Bandwidth::default().with_download(Some(16 * KIB)))];
+    let (mut near, connection, mut far) = pair(transports, address, limits).await;
+    for _ in 0..60 {
+        say(&mut near, connection, 1000);
+    }
+    // They go out before the connection is given up.
+    while near.queued_bytes(connection) > 0 {
+        let _nothing_happens = timeout(Duration::from_millis(1), near.next()).await;
+    }
+    near.act(|_, cx| cx.close(connection, CloseReason::Requested));
+    let mut heard = 0;
+    let reason = loop {
+        tokio::select! {
+            event = far.next() => {
+                let event = event.unwrap();
+                heard += usize::from(note(&event).is_some());
+                if let Some(reason) = closed(&event) {
+                    break reason;
+                }
+            }
+            _ = near.next() => {}
+        }
+    };
+    let said = CloseReason::Remote(Box::new(CloseReason::Requested));
+    assert_eq!((heard, reason), (60, said), "what it said last waits as well");
+    let delayed = far.statistics().received_delayed;
+    assert!(delayed.time > Duration::from_secs(2) && delayed.bytes > 0, "{delayed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_must_wait_to_be_read_costs_no_more_memory_than_who_sends_too_quickly() {
+    let network = MemoryNetwork::new();
+    let transports = [network.transport(), network.transport()];
+    let address = transports[1].address();
+    let limits = [Limits::default(), limited(Bandwidth::default().with_download_per_peer(Some(KIB)))];
+    let (mut near, connection, mut far) = pair(transports, address, limits).await;
+    let everything = async {
+        for _ in 0..2000 {
+            say(&mut near, connection, 1000);
+            let _nothing_happens = timeout(Duration::from_millis(1), near.next()).await;
+        }
+    };
+    tokio::select! {
+        () = everything => {}
+        () = async { while far.next().await.is_some() {} } => {}
+    }
+    // Two batches wait, and what the streams hold.
+    let taken = near.statistics().bytes_sent;
+    assert!(taken < 500_000, "{taken} bytes were taken that nobody reads");
+}
