@@ -72,7 +72,6 @@ fn each_limit_holds_within_two_percent_over_ten_seconds_whatever_the_size_of_fra
             let listeners: &[usize] = if is_upload { &[1, 2, 3] } else { &[0] };
             let errors = errors(&simulation, listeners, per_peer, rate);
             assert_eq!(errors.len(), if per_peer { 3 } else { 1 });
-            eprintln!("{what}, frames of {frame_bytes} bytes: {errors:.4?}");
             assert!(errors.iter().all(|it| it.abs() <= 0.02), "{what}, {frame_bytes}: {errors:?}");
         }
     }
@@ -134,7 +133,6 @@ fn two_who_flood_leave_eight_who_do_not_their_share_of_what_is_read() {
         let frames = [vec![flood_bytes; 2], vec![1024; 8]].concat();
         let rates = shares(&frames, &[None; 10], total);
         let honest = rates[2..].iter().sum::<f64>() / total as f64;
-        eprintln!("flooding with frames of {flood_bytes} bytes: honest {:.1} %", honest * 100.0);
         assert!(honest >= 0.75, "{flood_bytes}: {rates:?}");
         let (least, most) =
             (rates[2..].iter().copied().fold(f64::MAX, f64::min), rates[2..].iter().sum::<f64>() / 8.0);
@@ -202,7 +200,6 @@ fn a_peer_that_never_reads_costs_its_budget_is_dropped_and_delays_nobody() {
     let (without, _, closed) = run(false);
     assert!(closed.is_empty());
     let (with, most, closed) = run(true);
-    eprintln!("p99 {without:?} without and {with:?} with one that never reads");
     assert!(with <= without * 2, "{with:?} and {without:?}");
     assert!(most > 100_000 && most <= spacetime_core::Limits::default().queue_bytes(), "{most}");
     let (at, _, why) = closed.first().expect("it is dropped");
@@ -239,7 +236,6 @@ fn what_is_critical_passes_while_a_block_of_sixteen_mebibytes_is_paid_for() {
     };
     let (idle, _) = run(&[vec![ping], Vec::new()]);
     let (p99, most) = run(&[vec![ping, block], Vec::new()]);
-    eprintln!("p99 of pings: {idle:?} idle, {p99:?} beside a block; the longest {most:?}");
     assert!(p99 <= idle * 2, "{p99:?}");
     // The block itself takes 160 ms of each line.
     assert!(most < Duration::from_millis(350), "{most:?}");
