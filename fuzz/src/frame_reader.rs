@@ -158,10 +158,11 @@ fn read_plainly(mut stream: &[u8], trust: Trust) -> Outcome {
         let message_type = MessageType::from_byte(*after_length.first()?);
         let rule = rules.get(message_type);
         let bytes = found as u32 - 1;
-        let max_bytes = match (rule, message_type.name()) {
-            (Some(rule), _) => rule.max_payload,
-            (None, Some(_)) => message_type.max_payload(),
-            (None, None) => {
+        let max_bytes = match rule {
+            Some(rule) => rule.max_payload,
+            // What version 1 has and this node does not want is passed over.
+            None if MessageType::VERSION_1.contains(&message_type) => message_type.max_payload(),
+            None => {
                 let found = message_type.byte();
                 return Some(Err(End::Of(Err(FrameError::UnknownType { found }))));
             }
