@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use spacetime_core::Hash;
@@ -9,13 +10,9 @@ use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
 use spacetime_core::wire::{Block, BlockAccepted, Frame, Headers};
 use spacetime_node::NodeCommand;
 use spacetime_relay::{Command as RelayCommand, Item, Kind, Verdict};
-use spacetime_sync::{Command, Event};
+use spacetime_sync::{Command, Event, State};
 
 use crate::store::{ChainStore, CheckedBlock, StoreError};
-
-/// Blocks that sync applies at once and of which the last one is told to everybody: so many may have
-/// come since peers were asked. What is more was made long ago.
-const MAX_NEW_BLOCKS: usize = 3;
 
 /// How many blocks before the last one it may be that was accepted, to be worth telling.
 const MAX_ACCEPTED_AGE: u64 = 10;
@@ -57,12 +54,16 @@ pub struct ChainKeeper<R, V> {
     store: Arc<dyn ChainStore>,
     rules: R,
     verifier: V,
+    /// Up to where others have been told of the blocks, or need not be.
+    told_height: AtomicU64,
 }
 
 impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// Keeps the chain in this store.
     pub fn new(store: Arc<dyn ChainStore>, rules: R, verifier: V) -> Self {
-        Self { store, rules, verifier }
+        // What was there before is news to nobody. A store that fails says so again.
+        let told_height = AtomicU64::new(store.height().unwrap_or_default());
+        Self { store, rules, verifier, told_height }
     }
 
     /// Carries out an effect; what the node is to be told. News that is no effect is ignored.
@@ -74,9 +75,21 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
                 Command::HeadersRead { read: *read, answer }
             }
             Event::ReadBlock { read, hash } => Command::BlockRead { read: *read, answer: self.block(*hash)? },
+            Event::StateChanged { state: State::Synced } => return self.publish_tip(),
             _ => return Ok(Vec::new()),
         };
         Ok(vec![NodeCommand::Sync(command)])
+    }
+
+    /// Everybody is told of the last block, if sync has brought it: who told this node may have told
+    /// nobody else.
+    fn publish_tip(&self) -> Result<Vec<NodeCommand<R>>, StoreError> {
+        let height = self.store.height()?;
+        if self.told_height.fetch_max(height, Ordering::Relaxed) >= height {
+            return Ok(Vec::new());
+        }
+        let item = self.store.block(height)?.and_then(|bytes| Item::block(&bytes).ok());
+        Ok(item.map(|item| NodeCommand::Relay(RelayCommand::Publish(item))).into_iter().collect())
     }
 
     /// Decides about an item; what the node is to be told. A block that follows the chain is stored.
@@ -106,6 +119,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         match self.check(&tip, bytes) {
             Ok(block) => {
                 self.store.append(&[block])?;
+                self.told_height.fetch_max(info.height, Ordering::Relaxed);
                 commands.push(NodeCommand::Sync(Command::Applied { tip: info }));
                 Ok(Verdict::Accept)
             }
@@ -128,7 +142,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     }
 
     /// Checks blocks, and stores those before the first bad one. Those that have come by the relay
-    /// meanwhile are passed over. If they are new, everybody is told of the last one.
+    /// meanwhile are passed over.
     pub fn apply(&self, blocks: &[Bytes]) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let mut tip = self.tip()?;
         let mut blocks = blocks;
@@ -156,11 +170,6 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             self.store.append(&checked)?;
         }
         commands.push(NodeCommand::Sync(Command::Applied { tip }));
-        if checked.len() <= MAX_NEW_BLOCKS
-            && let Some(item) = checked.last().and_then(|block| Item::block(block.bytes).ok())
-        {
-            commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
-        }
         Ok(commands)
     }
 

@@ -79,7 +79,9 @@ impl ChainWorker {
         // A thread that is gone has said why in `failed`.
         match event {
             Event::Apply { blocks } => drop(self.jobs.send(Job::Apply(blocks)).await),
-            Event::ReadHeaders { .. } | Event::ReadBlock { .. } => drop(self.reads.send(event).await),
+            Event::ReadHeaders { .. } | Event::ReadBlock { .. } | Event::StateChanged { .. } => {
+                drop(self.reads.send(event).await);
+            }
             _ => {}
         }
     }

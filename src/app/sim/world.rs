@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacetime_core::chain::{
-    ChainRules, DevelopmentChain, HEADER_BYTES, SpacetimeRules, block_hash, development_genesis,
+    ChainRules, DevelopmentChain, HEADER_BYTES, HeaderInfo, InvalidObject, SpacetimeRules, block_hash,
+    development_genesis,
 };
 use spacetime_core::wire::MAX_HEADERS;
 use spacetime_core::{Address, Direction, Event, Hash, Identity, NetworkBehaviour, Peer, Swarm};
@@ -21,7 +22,7 @@ use super::flood::{Flood, FloodEvent};
 use super::peers_disk;
 use super::propagation::Propagation;
 use super::scenario::{Knows, Scenario};
-use crate::app::chain_keeper::{AcceptAll, ChainKeeper};
+use crate::app::chain_keeper::{ChainKeeper, Verifier};
 use crate::store::{ChainStore, CheckedBlock, StoreError};
 
 /// The largest frame that nodes of these networks send, apart from items, blocks and lists of headers.
@@ -72,6 +73,22 @@ impl Received {
     }
 }
 
+/// Knows the blocks that were made in this network, to the last bit: what signatures are for.
+#[derive(Clone, Debug, Default)]
+struct MadeHere(Arc<Mutex<BTreeSet<Hash>>>);
+
+impl MadeHere {
+    fn blocks(&self) -> MutexGuard<'_, BTreeSet<Hash>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Verifier for MadeHere {
+    fn verify(&self, _: &HeaderInfo, block: &[u8]) -> Result<(), InvalidObject> {
+        if self.blocks().contains(&Hash::of(block)) { Ok(()) } else { Err(InvalidObject::Refused) }
+    }
+}
+
 /// A network of a scenario.
 pub(super) struct World {
     pub(super) simulation: Simulation<SimulatedNode>,
@@ -80,6 +97,7 @@ pub(super) struct World {
     /// The chain of the first node, and the blocks that it will make.
     chain: Arc<DiskStore>,
     blocks: DevelopmentChain,
+    made: MadeHere,
 }
 
 impl World {
@@ -93,9 +111,10 @@ impl World {
         let peers = peers_of(scenario, &mut rng.fork("topology"));
         let misdeeds = scenario.misdeeds();
 
-        let chain_of_first = Rc::new(RefCell::new(None));
+        let (made, chain_of_first) = (MadeHere::default(), Rc::new(RefCell::new(None)));
         let start = {
             let (ledger, rules, genesis) = (Rc::clone(&ledger), rules.clone(), genesis.clone());
+            let made = made.clone();
             let chain_of_first = Rc::clone(&chain_of_first);
             move |boot: &Boot| {
                 let chain = Arc::new(
@@ -108,7 +127,7 @@ impl World {
                     spacetime_handshake::Config::new(chain_id).with_listen_port(Some(LISTEN_PORT));
                 let config =
                     Config::new(chain_id).with_handshake(handshake).with_peers(peers[boot.index].clone());
-                start_node(boot, chain, &rules, config, &ledger)
+                start_node(boot, chain, &rules, &made, config, &ledger)
             }
         };
         if scenario.knows == Knows::OneSeed {
@@ -132,7 +151,7 @@ impl World {
         }
         let chain = chain_of_first.borrow_mut().take().expect("the first node has been started");
         let blocks = DevelopmentChain::new(seed, scenario.traffic.block_bytes);
-        let mut world = Self { simulation, ledger, rules, chain, blocks };
+        let mut world = Self { simulation, ledger, rules, chain, blocks, made };
         (0..scenario.traffic.blocks_before).for_each(|_| world.make_block());
         world
     }
@@ -140,6 +159,7 @@ impl World {
     /// The first node makes a block.
     pub(super) fn make_block(&mut self) {
         let Some(bytes) = self.blocks.next() else { return };
+        self.made.blocks().insert(Hash::of(&bytes));
         let info = self.rules.check_block(&bytes).expect("the blocks of a development chain are valid");
         let header = self.rules.header_of(&bytes).expect("a valid block has a header");
         let stored = self.chain.append(&[CheckedBlock { info, header, bytes: &bytes }]);
@@ -292,10 +312,11 @@ fn start_node(
     boot: &Boot,
     chain: Arc<DiskStore>,
     rules: &SpacetimeRules,
+    made: &MadeHere,
     config: Config,
     ledger: &Rc<RefCell<Ledger>>,
 ) -> (SimulatedNode, NodeApplication) {
-    let keeper = ChainKeeper::new(chain, rules.clone(), AcceptAll);
+    let keeper = ChainKeeper::new(chain, rules.clone(), made.clone());
     let tip = keeper.tip().expect("a chain has at least its genesis block");
     let mut known = ledger.borrow_mut();
     if tip.height < known.stored[boot.index] {
@@ -312,7 +333,7 @@ fn start_node(
 
 /// Keeps a node's chain, and what it knows of its peers.
 struct NodeApplication {
-    keeper: ChainKeeper<SpacetimeRules, AcceptAll>,
+    keeper: ChainKeeper<SpacetimeRules, MadeHere>,
     disk: Disk,
 }
 
