@@ -86,9 +86,9 @@ impl ChainWorker {
         }
     }
 
-    /// Has an item judged.
-    pub async fn judge(&self, item: Item) {
-        drop(self.jobs.send(Job::Judge(item)).await);
+    /// Has an item judged. If too many wait already there is no verdict, and the relay goes on without.
+    pub fn judge(&self, item: Item) {
+        drop(self.jobs.try_send(Job::Judge(item)));
     }
 
     /// Waits until the store fails, which ends the node: what it says after a failed write is not

@@ -192,7 +192,7 @@ impl FullNode {
                 Some(event) = swarm.next() => match event {
                     Event::Behaviour(NodeEvent::Sync(event)) => worker.carry_out(event).await,
                     Event::Behaviour(NodeEvent::Relay(spacetime_relay::Event::Received { item, .. })) => {
-                        worker.judge(item).await;
+                        worker.judge(item);
                     }
                     Event::Behaviour(NodeEvent::Peers(event)) => match event {
                         spacetime_peers::Event::Resolve(seed) => {

@@ -134,6 +134,9 @@ impl Config {
         if self.max_seen == 0 || self.rate.capacity == 0 {
             return Err(InvalidConfig("the relay must be able to remember and take at least one item"));
         }
+        if self.seen_lifetime <= self.verdict_timeout {
+            return Err(InvalidConfig("an item must be remembered for longer than a verdict may take"));
+        }
         Ok(())
     }
 }

@@ -31,6 +31,8 @@ struct Wanted {
     payload_bytes: u32,
     asked: ConnectionId,
     others: SmallVec<[ConnectionId; 2]>,
+    /// Who was asked in vain, and is not asked again.
+    tried: SmallVec<[ConnectionId; 2]>,
 }
 
 /// All items that are waited for.
@@ -65,7 +67,8 @@ impl Fetches {
     /// A peer has an item that is waited for. False if it is not.
     pub(crate) fn add_other(&mut self, id: &Hash, from: ConnectionId) -> bool {
         let Some(wanted) = self.wanted.get_mut(id) else { return false };
-        if wanted.asked != from && wanted.others.len() < MAX_OTHERS && !wanted.others.contains(&from) {
+        let is_known = wanted.asked == from || wanted.others.contains(&from) || wanted.tried.contains(&from);
+        if !is_known && wanted.others.len() + wanted.tried.len() < MAX_OTHERS {
             wanted.others.push(from);
         }
         true
@@ -82,6 +85,7 @@ impl Fetches {
             payload_bytes: item.payload_bytes,
             asked: from,
             others: SmallVec::new(),
+            tried: SmallVec::new(),
         };
         self.deadlines.set(item.id, now + self.time_for(wanted.payload_bytes));
         self.wanted.insert(item.id, wanted);
@@ -89,6 +93,11 @@ impl Fetches {
 
     fn time_for(&self, bytes: u32) -> Duration {
         self.timeout + Duration::from_millis(u64::from(bytes) * 1000 / MIN_BYTES_PER_SECOND)
+    }
+
+    /// Whether a peer was asked for an item.
+    pub(crate) fn is_asked_of(&self, id: &Hash, peer: ConnectionId) -> bool {
+        self.wanted.get(id).is_some_and(|wanted| wanted.asked == peer)
     }
 
     /// An item has come. Who was asked for it, if somebody was.
@@ -122,6 +131,7 @@ impl Fetches {
             return Some(Failed { by, message_type, next: None });
         }
         let next = wanted.others.remove(0);
+        wanted.tried.push(by);
         wanted.asked = next;
         self.deadlines.set(id, now + timeout);
         Some(Failed { by, message_type, next: Some(Ask { from: next, id }) })

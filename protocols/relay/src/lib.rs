@@ -60,7 +60,7 @@
 //! |---|---|---|
 //! | malformed or ill-formed item | charged | serious; a block grave |
 //! | an item that the application rejects, each time | charged | serious; a block grave |
-//! | does not send what it announced | asked of another, charged | minor |
+//! | does not send what it announced | asked of another, charged once at a time | minor |
 //! | more than its rate, or than there is room for | dropped | |
 //! | announces what is known | ignored | |
 //! | asks for the pool too often | not answered | |
@@ -86,6 +86,8 @@ mod spread;
 mod statistics;
 mod stock;
 
+use alloc::collections::BTreeSet;
+
 pub use config::{Config, InvalidConfig};
 use fetch::Fetches;
 pub use fetch::{MAX_FETCHES, MAX_FETCHES_PER_PEER};
@@ -100,8 +102,8 @@ pub use seen::{Mark, Seen};
 use spacetime_core::chain::ChainRules;
 use spacetime_core::wire::{self, Frame, Nothing};
 use spacetime_core::{
-    CloseReason, ConnectionId, ConnectionMap, Context, Hash, Identity, Origin, Protocol, Recent, Rng, Signal,
-    Time, TokenBucket, Violation,
+    CloseReason, ConnectionId, ConnectionMap, Context, Hash, Identity, Offence, Origin, Protocol, Recent,
+    Rng, Signal, Time, TokenBucket, Violation,
 };
 pub use statistics::Statistics;
 use stock::Stock;
@@ -317,6 +319,8 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
                 self.on_not_found(cx, from, hashes);
                 Ok(())
             }
+            // Whoever asked for them did so by hand.
+            Message::PoolHashes(_) => Ok(()),
             Message::TxPoolRequest(request) => {
                 self.on_pool_request(cx, from, request);
                 Ok(())
@@ -349,8 +353,13 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         {
             self.judge(cx, id, Verdict::Ignore);
         }
+        // However much one did not send, it is one failure.
+        let mut silent = BTreeSet::new();
         while let Some(failed) = self.fetches.pop_due(now) {
-            self.fetch_failed(cx, failed, true);
+            if silent.insert(failed.by) {
+                cx.report(failed.by, Offence::NoAnswer(failed.message_type));
+            }
+            self.fetch_failed(cx, failed);
         }
     }
 }

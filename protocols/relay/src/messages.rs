@@ -3,7 +3,7 @@
 use spacetime_core::Hash;
 use spacetime_core::wire::{
     Announce, Block, BlockAccepted, Decode, DecodeError, Fetch, MessageSet, MessageType, NewBlock, NotFound,
-    Nothing, ProofSubmission, Transaction, TxPoolRequest, TypeRule,
+    Nothing, PoolHashes, ProofSubmission, Transaction, TxPoolRequest, TypeRule,
 };
 
 use crate::item::Kind;
@@ -22,6 +22,8 @@ pub enum Message<'a> {
     Fetch(Fetch<'a>),
     /// Does not have items that were wanted.
     NotFound(NotFound<'a>),
+    /// Has these transactions in its pool.
+    PoolHashes(PoolHashes<'a>),
 }
 
 /// The name of an item, which readers of frames find off the Swarm's path. That of a Block is the
@@ -43,6 +45,7 @@ impl<'a> MessageSet<'a> for Message<'a> {
         TypeRule::of::<Announce<'static>>(),
         TypeRule::of::<Fetch<'static>>(),
         TypeRule::of::<NotFound<'static>>(),
+        TypeRule::of::<PoolHashes<'static>>(),
     ];
 
     fn decode_type(message_type: MessageType, payload: &'a [u8]) -> Result<Self, DecodeError> {
@@ -51,6 +54,7 @@ impl<'a> MessageSet<'a> for Message<'a> {
             MessageType::ANNOUNCE => Self::Announce(Announce::decode(payload)?),
             MessageType::FETCH => Self::Fetch(Fetch::decode(payload)?),
             MessageType::NOT_FOUND => Self::NotFound(NotFound::decode(payload)?),
+            MessageType::POOL_HASHES => Self::PoolHashes(PoolHashes::decode(payload)?),
             _ => {
                 let Some(kind) = Kind::of(message_type) else {
                     return Nothing::decode_type(message_type, payload).map(|never| match never {});

@@ -1,13 +1,13 @@
 //! Items about which the application has not decided.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 use spacetime_core::{ConnectionId, Hash, Time};
 
 use crate::item::Item;
 
-/// Items that wait for a verdict, and their bytes, apart from one larger item.
+/// Items that wait for a verdict, and their bytes, apart from the one that passes the bound.
 ///
 /// # Security
 ///
@@ -50,18 +50,17 @@ pub(crate) struct Share {
 pub(crate) struct Pending {
     items: BTreeMap<Hash, Waiting>,
     bytes: usize,
-    /// In the order in which they came; of some of them the verdict is there.
-    order: VecDeque<(Time, Hash)>,
+    /// In the order in which they came.
+    order: BTreeSet<(Time, Hash)>,
 }
 
 impl Pending {
-    /// Whether there is room for one more of this peer.
-    pub(crate) fn has_room(&self, len: usize, share: &Share) -> bool {
-        let fits = |bytes: usize, max: usize| bytes == 0 || bytes + len <= max;
-        self.order.len() < MAX_PENDING_ITEMS
+    /// Whether there is room for one more of this peer, however large it is.
+    pub(crate) fn has_room(&self, share: &Share) -> bool {
+        self.items.len() < MAX_PENDING_ITEMS
             && share.items < MAX_PENDING_ITEMS / SHARE
-            && fits(self.bytes, MAX_PENDING_BYTES)
-            && fits(share.bytes, MAX_PENDING_BYTES / SHARE)
+            && self.bytes < MAX_PENDING_BYTES
+            && share.bytes < MAX_PENDING_BYTES / SHARE
     }
 
     pub(crate) fn insert(&mut self, item: Item, from: ConnectionId, share: &mut Share, now: Time) {
@@ -69,7 +68,7 @@ impl Pending {
         share.items += 1;
         share.bytes += len;
         self.bytes += len;
-        self.order.push_back((now, id));
+        self.order.insert((now, id));
         let before = self.items.insert(id, Waiting { item, from, holders: SmallVec::new(), since: now });
         debug_assert!(before.is_none(), "an item waits once");
     }
@@ -82,18 +81,13 @@ impl Pending {
     pub(crate) fn remove(&mut self, id: &Hash) -> Option<Waiting> {
         let waiting = self.items.remove(id)?;
         self.bytes -= waiting.item.frame.len();
-        while let Some((since, id)) = self.order.front() {
-            if self.items.get(id).is_some_and(|it| it.since == *since) {
-                break;
-            }
-            self.order.pop_front();
-        }
+        self.order.remove(&(waiting.since, *id));
         Some(waiting)
     }
 
     /// The one that waits for longest, and since when.
     pub(crate) fn oldest(&self) -> Option<(Time, Hash)> {
-        self.order.front().copied()
+        self.order.first().copied()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -73,7 +73,7 @@ impl Allowance {
     /// brought what was new and good gets four times as much while there is little to do, and as much
     /// as is its due when there is.
     fn share(&self, rate: Rate, load: &Load) -> Rate {
-        if self.bad > 0 && self.bad >= self.good / 9 {
+        if self.bad > 0 && u32::from(self.bad) * 9 >= u32::from(self.good) {
             return Rate { interval: rate.interval.saturating_mul(4), ..rate };
         }
         if self.good > 0 && !load.is_busy() {

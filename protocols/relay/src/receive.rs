@@ -28,22 +28,17 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             Some(id) if frame.message_type() == kind.message_type() => id,
             _ => kind.id(frame.payload()),
         };
-        let asked = self.fetches.arrived(&id);
-        if let Some(session) = asked.and_then(|asked| self.sessions.get_mut(asked)) {
-            session.fetches -= 1;
-        }
         let block_hash = if kind == Kind::Block { R::block_id(frame.payload()) } else { None };
+        // What waits is known, however short the memory of what was there may be.
+        if let Some(waiting) = self.pending.get_mut(&id) {
+            waiting.add_holder(from, true);
+            self.count(from, |it| it.duplicates += 1);
+            return Ok(());
+        }
         match self.seen.get(&id, now) {
             Some(Mark::Rejected) => {
                 self.count(from, |it| it.rejected += 1);
                 return Err(Violation::tolerable(kind.refused()));
-            }
-            Some(Mark::Pending) => {
-                if let Some(waiting) = self.pending.get_mut(&id) {
-                    waiting.add_holder(from, true);
-                }
-                self.count(from, |it| it.duplicates += 1);
-                return Ok(());
             }
             Some(mark) => {
                 if mark == Mark::Ignored {
@@ -66,16 +61,23 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             return Ok(());
         }
 
-        self.load.add(now);
+        let is_asked = self.fetches.is_asked_of(&id, from);
         let Some(session) = self.sessions.get_mut(from) else { return Ok(()) };
         // What was asked for was counted when it was.
-        let is_taken = asked == Some(from)
-            || session.allowance.take(self.config.rate, self.config.is_adaptive, &self.load, now);
-        if !is_taken || !self.pending.has_room(frame.len(), &session.share) {
+        let is_taken =
+            is_asked || session.allowance.take(self.config.rate, self.config.is_adaptive, &self.load, now);
+        if !is_taken || !self.pending.has_room(&session.share) {
             say_who_has(cx, block_hash, from);
             self.count(from, |it| it.dropped += 1);
+            if let Some(failed) = self.fetches.not_found(&id, from, now) {
+                self.fetch_failed(cx, failed);
+            }
             return Ok(());
         }
+        self.load.add(now);
+        self.check_content(kind, frame)?;
+        self.arrived(&id);
+        let Some(session) = self.sessions.get_mut(from) else { return Ok(()) };
         let item = Item { kind, id, frame: frame.keep() };
         self.seen.insert(id, Mark::Pending, now);
         self.pending.insert(item.clone(), from, &mut session.share, now);
@@ -87,13 +89,17 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         Ok(())
     }
 
-    /// Whether an item is what its type says.
+    /// An item need not be waited for any more.
+    fn arrived(&mut self, id: &Hash) {
+        if let Some(asked) = self.fetches.arrived(id).and_then(|asked| self.sessions.get_mut(asked)) {
+            asked.fetches -= 1;
+        }
+    }
+
+    /// Whether an item has the layout that its type says.
     fn check(&self, kind: Kind, frame: &Frame) -> Result<(), Violation> {
         let result = match kind {
-            Kind::Block => match self.rules.check_block(frame.payload()) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(Offence::InvalidBlock(error)),
-            },
+            Kind::Block => self.rules.header_of(frame.payload()).map(drop).map_err(Offence::InvalidBlock),
             Kind::Transaction => match self.rules.check_transaction(frame.payload()) {
                 Ok(_) => Ok(()),
                 Err(InvalidObject::Malformed(error)) => {
@@ -105,6 +111,15 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             Kind::Proof | Kind::BlockAccepted => Ok(()),
         };
         result.map_err(Violation::tolerable)
+    }
+
+    /// Whether a block's header is that of its body, which takes two hashes for each transaction.
+    fn check_content(&self, kind: Kind, frame: &Frame) -> Result<(), Violation> {
+        if kind == Kind::Block {
+            let checked = self.rules.check_block(frame.payload()).map_err(Offence::InvalidBlock);
+            checked.map_err(Violation::tolerable)?;
+        }
+        Ok(())
     }
 
     /// The application has decided, or has not in time.
@@ -123,7 +138,10 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         match verdict {
             Verdict::Accept => {
                 self.accepted(item, Some(from), now);
-                cx.signal(Signal::Useful { connection: from });
+                // Transactions cost nothing, so they earn nothing.
+                if item.kind == Kind::Block {
+                    cx.signal(Signal::Useful { connection: from });
+                }
                 if !self.config.relay_first {
                     let have: SmallVec<[ConnectionId; 8]> =
                         waiting.holders.iter().map(|it| it.connection).chain([from]).collect();
@@ -193,6 +211,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             }
             None => SmallVec::<[ConnectionId; 8]>::new(),
         };
+        self.arrived(&item.id);
         self.accepted(item, None, cx.now());
         self.spread(cx, item, &have);
     }
@@ -214,17 +233,11 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
                 continue;
             }
             let id = announced.id;
-            match self.seen.get(&id, now) {
-                Some(Mark::Pending) => {
-                    if let Some(waiting) = self.pending.get_mut(&id) {
-                        waiting.add_holder(from, false);
-                    }
-                    continue;
-                }
-                Some(_) => continue,
-                None => {}
+            if let Some(waiting) = self.pending.get_mut(&id) {
+                waiting.add_holder(from, false);
+                continue;
             }
-            if self.fetches.add_other(&id, from) {
+            if self.seen.get(&id, now).is_some() || self.fetches.add_other(&id, from) {
                 continue;
             }
             let Some(session) = self.sessions.get_mut(from) else { return };
@@ -243,9 +256,16 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
 
     fn ask(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, ids: &[Hash]) {
         for ids in ids.chunks(MAX_ANNOUNCED) {
-            // If it does not read, it will not send either, and another one is asked in time.
-            let _ = cx.send(from, &wire::Fetch { hashes: ids.into() });
-            self.count(from, |it| it.fetched += ids.len() as u64);
+            if cx.send(from, &wire::Fetch { hashes: ids.into() }).is_ok() {
+                self.count(from, |it| it.fetched += ids.len() as u64);
+                continue;
+            }
+            // It does not read, and was not asked: somebody else is.
+            for id in ids {
+                if let Some(failed) = self.fetches.not_found(id, from, cx.now()) {
+                    self.fetch_failed(cx, failed);
+                }
+            }
         }
     }
 
@@ -259,19 +279,16 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         let now = cx.now();
         for id in hashes.iter() {
             if let Some(failed) = self.fetches.not_found(&id, from, now) {
-                self.fetch_failed(cx, failed, false);
+                self.fetch_failed(cx, failed);
             }
         }
     }
 
-    pub(crate) fn fetch_failed(&mut self, cx: &mut Context<'_, Event>, failed: Failed, is_silent: bool) {
+    pub(crate) fn fetch_failed(&mut self, cx: &mut Context<'_, Event>, failed: Failed) {
         if let Some(session) = self.sessions.get_mut(failed.by) {
             session.fetches -= 1;
         }
         self.count(failed.by, |it| it.not_sent += 1);
-        if is_silent {
-            cx.report(failed.by, Offence::NoAnswer(failed.message_type));
-        }
         self.ask_instead(cx, failed.next);
     }
 

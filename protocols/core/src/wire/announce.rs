@@ -37,7 +37,7 @@ impl Announced {
 
     fn check(&self) -> Result<(), DecodeError> {
         let max_bytes = self.message_type.max_payload();
-        if max_bytes == 0 {
+        if !self.message_type.is_version_1() {
             let found = self.message_type.byte();
             return Err(DecodeError::new("message type", Problem::UnknownType { found }));
         }

@@ -105,11 +105,11 @@ types! {
         EXTENSIONS
     ]
     /// I have these.
-    ANNOUNCE = 0x33, "Announce", 4 + 500 * 37, High;
+    ANNOUNCE = 0x33, "Announce", 4 + 500 * 37, Normal;
     /// Send me these.
-    FETCH = 0x34, "Fetch", 4 + 500 * 32, High;
+    FETCH = 0x34, "Fetch", 4 + 500 * 32, Normal;
     /// Of what you want I do not have these.
-    NOT_FOUND = 0x35, "NotFound", 4 + 500 * 32, High;
+    NOT_FOUND = 0x35, "NotFound", 4 + 500 * 32, Normal;
     /// What is in my pool.
     POOL_HASHES = 0x36, "PoolHashes", 4 + 50_000 * 32, Normal;
 }

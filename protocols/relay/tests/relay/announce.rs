@@ -155,8 +155,7 @@ fn what_is_kept_to_be_fetched_is_bounded_in_bytes_and_time() {
     case.sent(peer);
     let ids = [items[0].id(), items[9].id()];
     case.lone.give(peer, &Fetch { hashes: Hashes::from(&ids[..]) });
-    // What is urgent goes first.
-    assert_eq!(case.sent(peer), [MessageType::NOT_FOUND, MessageType::PROOF_SUBMISSION]);
+    assert_eq!(case.sent(peer), [MessageType::PROOF_SUBMISSION, MessageType::NOT_FOUND]);
     case.lone.advance(SECOND * 301);
     case.publish(large(99));
     assert!(case.relay().stock_bytes() < 6000);
@@ -176,10 +175,10 @@ fn a_flood_of_announcements_is_asked_for_at_the_rate_of_its_host() {
         case.lone.give(flooder, &Announce::new(&items));
     }
     assert_eq!((case.relay().fetches(), fetched(&mut case, flooder).len()), (100, 100));
-    // It sends none of them, which is what honest nodes do under load, but not a hundred times.
+    // It sends none of them, which is one failure: honest nodes that stand still do the same.
     case.lone.advance(SECOND * 4);
     assert_eq!(case.relay().fetches(), 0);
-    assert_eq!(case.offences().len(), 100);
+    assert_eq!(case.offences().len(), 1);
 }
 
 #[test]
@@ -210,8 +209,6 @@ fn answers_that_nobody_waits_for_change_nothing() {
 
 #[test]
 fn announcements_that_make_no_sense_are_malformed() {
-    let mut case = Case::new(Config::default());
-    let [peer] = case.peers();
     let mut row = vec![0x30];
     row.extend_from_slice(&155_i32.to_le_bytes());
     row.extend_from_slice(&[1; 32]);
@@ -234,17 +231,48 @@ fn announcements_that_make_no_sense_are_malformed() {
         Vec::new(),
     ];
     for payload in bad {
+        let mut case = Case::new(Config::default());
+        let [peer] = case.peers();
         let length = (payload.len() as u32 + 1).to_le_bytes();
         case.lone.give_bytes(peer, &[&length[..], &[0x33], &payload].concat());
         let offences = case.offences();
+        let is_too_long = payload.len() > 4 + 500 * 37;
         assert!(
             matches!(*offences, [(_, Offence::Malformed { message_type: MessageType::ANNOUNCE, .. })])
-                || matches!(*offences, [(_, Offence::Frame(_))]),
+                || is_too_long && matches!(*offences, [(_, Offence::Frame(_))]),
             "{payload:?}: {offences:?}"
         );
-        if case.lone.closed(peer).is_some() {
-            break;
-        }
+        assert_eq!(case.relay().fetches(), 0);
     }
-    assert_eq!(case.relay().fetches(), 0);
+}
+
+#[test]
+fn an_item_that_somebody_else_sends_beyond_its_rate_is_still_waited_for() {
+    let rate = Rate { capacity: 1, interval: SECOND * 1000 };
+    let mut case = Case::new(Config::default().with_adaptive(false).with_rate(rate));
+    let [asked, busy] = case.peers();
+    let item = large(1);
+    gives(&mut case, busy, &large(2));
+    case.lone.give(asked, &Announce::new(&[announced(&item)]));
+    gives(&mut case, busy, &item);
+    assert_eq!((case.received().len(), case.relay().fetches()), (1, 1));
+    gives(&mut case, asked, &item);
+    assert_eq!((case.received().len(), case.relay().fetches()), (1, 0));
+}
+
+#[test]
+fn who_does_not_have_it_is_not_asked_again_however_often_it_says_so() {
+    let mut case = Case::new(Config::default());
+    let [liar, honest] = case.peers();
+    let item = large(1);
+    let ids = [item.id()];
+    case.lone.give(liar, &Announce::new(&[announced(&item)]));
+    case.lone.give(honest, &Announce::new(&[announced(&item)]));
+    for _ in 0..5 {
+        case.lone.give(liar, &NotFound { hashes: Hashes::from(&ids[..]) });
+        case.lone.give(liar, &Announce::new(&[announced(&item)]));
+    }
+    assert_eq!((fetched(&mut case, liar).len(), fetched(&mut case, honest).len()), (1, 1));
+    gives(&mut case, honest, &item);
+    assert_eq!(case.received().len(), 1);
 }
