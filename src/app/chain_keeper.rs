@@ -122,7 +122,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             Ok(block) => {
                 self.store.append(&[block])?;
                 self.told_height.fetch_max(info.height, Ordering::Relaxed);
-                commands.push(NodeCommand::Sync(Command::Applied { tip: info }));
+                commands.push(NodeCommand::Sync(Command::TipMoved { tip: info }));
                 Ok(Verdict::Accept)
             }
             Err(_) => Ok(Verdict::Reject),

@@ -76,8 +76,13 @@ pub enum Command {
         /// Why.
         error: InvalidObject,
     },
-    /// The best chain ends here now, whether by an `Apply` or by something else. Ends an `Apply`.
+    /// An `Apply` has ended; the best chain ends here now.
     Applied {
+        /// The last block.
+        tip: HeaderInfo,
+    },
+    /// The best chain ends here now, by something else than an `Apply`. One that was begun goes on.
+    TipMoved {
         /// The last block.
         tip: HeaderInfo,
     },

@@ -218,6 +218,7 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
             Command::BlockRead { read, answer } => self.on_read(cx, read, answer, MessageType::BLOCK),
             Command::Rejected { hash, error } => self.downloader.on_rejected(cx, hash, error),
             Command::Applied { tip } => self.downloader.on_applied(cx, tip),
+            Command::TipMoved { tip } => self.downloader.on_tip_moved(cx, tip),
             Command::Start => self.downloader.start(cx),
             Command::Stop => self.downloader.stop(cx),
         }

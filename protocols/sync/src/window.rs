@@ -231,6 +231,23 @@ impl Window {
         senders
     }
 
+    /// The chain has come to `tip` while blocks are being applied, which goes on. False if none of the
+    /// headers after the tip is it: then the end of the `Apply` says where the chain is.
+    pub(crate) fn pass(&mut self, tip: HeaderInfo) -> bool {
+        if self.index(tip.height).is_none() || !self.has(tip.height, tip.hash) {
+            return false;
+        }
+        let (is_applying, applying) = (self.is_applying, self.applying());
+        let passed = self.index(tip.height).map_or(0, |index| index + 1);
+        let left = self.entries.iter().take(applying).skip(passed).cloned().collect::<Vec<_>>();
+        self.set_tip(tip);
+        for (index, entry) in left.into_iter().enumerate() {
+            self.set_stage(index, entry.stage);
+        }
+        self.is_applying = is_applying;
+        true
+    }
+
     /// Forgets all headers and blocks but those that are being applied. What was asked for is not
     /// waited for.
     pub(crate) fn clear(&mut self) {
@@ -255,5 +272,55 @@ impl Window {
     fn index(&self, height: u64) -> Option<usize> {
         let first = self.tip.height.checked_add(1)?;
         usize::try_from(height.checked_sub(first)?).ok().filter(|index| *index < self.entries.len())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use spacetime_core::{Limits, Now, PeerId, Rng, Swarm, Time};
+
+    use super::*;
+
+    fn header(height: u64) -> HeaderInfo {
+        let hash = |height: u64| Hash::of(&height.to_le_bytes());
+        HeaderInfo {
+            hash: hash(height),
+            parent: hash(height.wrapping_sub(1)),
+            height,
+            timestamp: 0,
+            weight: 1,
+        }
+    }
+
+    /// A connection, wherever it leads.
+    fn connection() -> ConnectionId {
+        let config = spacetime_handshake::Config::new(Hash([1; 32]));
+        let gate = spacetime_handshake::Handshake::new(config, &Rng::from_number(1)).unwrap();
+        let mut swarm = Swarm::new(gate, PeerId([0; 32]), Limits::default()).unwrap();
+        swarm.handle_accept(Now::new(Time::ZERO, 0), "memory:1".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_being_applied_stays_that_when_its_first_block_comes_by_another_way() {
+        let from = connection();
+        let mut window = Window::new(header(0));
+        (1..=4).for_each(|height| window.push(header(height)));
+        for height in 1..=3 {
+            window.set_arrived(height, header(height).hash, from, Bytes::from_static(&[1; 10]), 1000);
+        }
+        assert_eq!(window.take_applicable().len(), 3);
+        assert!(window.pass(header(1)));
+        assert!(window.is_applying() && window.take_applicable().is_empty());
+        assert_eq!((window.len(), window.held_bytes, window.next_is_wanted()), (3, 20, false));
+        // It is not a block of this chain, or is behind.
+        assert!(!window.pass(HeaderInfo { hash: Hash([9; 32]), ..header(2) }));
+        assert!(!window.pass(header(1)));
+
+        // The third one is bad: who sent it is still known.
+        assert_eq!(window.set_rejected(header(3).hash), Some(from));
+        assert_eq!(window.set_tip(header(2)), [from]);
+        assert!(!window.is_applying() && window.next_is_wanted());
+        assert_eq!((window.len(), window.held_bytes), (2, 0));
     }
 }

@@ -165,9 +165,9 @@ impl World {
         let stored = self.chain.append(&[CheckedBlock { info, header, bytes: &bytes }]);
         stored.expect("no fault befalls the disk of the first node");
         let item = Item::block(&bytes).expect("a block fits a frame");
-        let applied = NodeCommand::Sync(spacetime_sync::Command::Applied { tip: info });
+        let moved = NodeCommand::Sync(spacetime_sync::Command::TipMoved { tip: info });
         let publish = NodeCommand::Relay(spacetime_relay::Command::Publish(item));
-        for command in [applied, publish] {
+        for command in [moved, publish] {
             self.simulation.command(0, SimulatedNodeCommand::Node(command));
         }
     }

@@ -243,6 +243,19 @@ impl<R: ChainRules> Downloader<R> {
         self.go_on(cx);
     }
 
+    /// A block came to the chain by another way. What is being applied stays that: its end is still to
+    /// come, and says where the chain ends then.
+    pub(crate) fn on_tip_moved(&mut self, cx: &mut Context<'_, Event>, tip: HeaderInfo) {
+        if !self.window.is_applying() {
+            return self.on_applied(cx, tip);
+        }
+        if self.window.pass(tip) {
+            self.next_block_failures = 0;
+            cx.signal(Signal::TipChanged { height: tip.height, hash: tip.hash });
+            self.go_on(cx);
+        }
+    }
+
     pub(crate) fn start(&mut self, cx: &mut Context<'_, Event>) {
         self.is_stopped = false;
         self.go_on(cx);
