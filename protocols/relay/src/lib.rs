@@ -10,7 +10,8 @@
 //! * Cheap comes before dear: known? well-formed? within the sender's rate? room? Then only the
 //!   application is asked.
 //! * Who sends more than its rate loses what is too much, and is charged nothing: a busy honest
-//!   relay does that too. The rate is a host's: connecting again does not renew it.
+//!   relay does that too. The rate is remembered by host: connecting again does not renew it, though
+//!   connections that a host has at the same time have one each.
 //! * Large items are announced by name to most peers and sent to few. Each peer asks one of those who
 //!   have an item, and another one if it does not come.
 //! * A version-1 node is sent items whole, and nothing else.
@@ -48,8 +49,8 @@
 //! | items that are remembered | 100,000 for 5 min (seed): 6.6 MB |
 //! | new items of a host | 100, then 10 a second (seed); 40 of a useful one, 2.5 of a bad one |
 //! | hosts remembered for that | 4096, the oldest forgotten |
-//! | items that wait for a verdict | 4096 in 32 MiB, for 60 s; a quarter of that from one peer |
-//! | items that were asked for | 4096, an eighth of them from one peer; 3 s, and 1 s for every 256 KiB |
+//! | items that wait for a verdict | 4096 in 32 MiB and one item, for 60 s; a quarter of that from one peer |
+//! | items that were asked for | 4096; no peer is asked for more once it has an eighth, but in the place of another; 3 s, and 1 s for every 256 KiB |
 //! | items that can be fetched | 32 MiB for 5 min, each once by each peer |
 //! | transactions in the pool | 50,000 of 32 MiB for 3 h; when it is full, who takes most makes room |
 //! | questions about the pool | 1 in 10 s from each peer; answered with what fits its queue (128 KiB) |
@@ -289,7 +290,8 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
 
     fn on_closed(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId, _: &CloseReason) {
         let Some(session) = self.sessions.remove(connection) else { return };
-        if session.share != Share::default() {
+        // It may have sent what somebody else brought first.
+        if self.pending.len() > 0 {
             self.departed.insert(connection, (session.identity, session.host.clone()));
         }
         self.hosts.insert(session.host, session.allowance);

@@ -54,7 +54,7 @@ impl Announced {
 }
 
 /// I have these: 1 to [`MAX_ANNOUNCED`] items. Each type must be one of version 1, and the size one
-/// that it can have.
+/// that its payload can have.
 #[derive(Clone, Copy)]
 pub struct Announce<'a>(AnnounceRepr<'a>);
 

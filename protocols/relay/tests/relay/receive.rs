@@ -54,15 +54,18 @@ fn what_is_rejected_goes_nowhere_and_all_who_sent_it_are_charged_each_time() {
 #[test]
 fn who_leaves_before_the_verdict_is_charged_all_the_same() {
     let mut case = Case::new(Config::default());
-    let [liar, _other] = case.peers();
-    case.lone.give(liar, &Transaction { bytes: &transaction(1) });
+    let [first, second, _other] = case.peers();
+    case.lone.give(first, &Transaction { bytes: &transaction(1) });
+    case.lone.give(second, &Transaction { bytes: &transaction(1) });
     let [(item, _)] = case.received().try_into().unwrap();
-    case.lone.end(liar);
+    case.lone.end(first);
+    case.lone.end(second);
     case.decide(&item, Verdict::Reject);
-    let charged = case.signals().into_iter().any(|signal| {
-        matches!(signal, Signal::Offence { connection, offence: Offence::InvalidItem(_), .. } if connection == liar)
+    let charged = case.signals().into_iter().filter_map(|signal| match signal {
+        Signal::Offence { connection, offence: Offence::InvalidItem(_), .. } => Some(connection),
+        _ => None,
     });
-    assert!(charged);
+    assert_eq!(charged.collect::<Vec<_>>(), [second, first]);
 }
 
 #[test]
