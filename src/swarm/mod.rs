@@ -88,6 +88,8 @@ pub struct Swarm<B: NetworkBehaviour> {
     inputs: VecDeque<Input>,
     /// Whose frames were held back and are taken now.
     reads_on: Option<ConnectionId>,
+    /// What arrives may have to wait for a limit of bandwidth.
+    is_limited: bool,
     connections: Connections,
     orders: mpsc::Receiver<Order<B>>,
     handle: Handle<B>,
@@ -110,6 +112,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         let core = spacetime_core::Swarm::new(behaviour, config.peer_id, config.limits.clone())?;
         let (sender, orders) = mpsc::channel(MAX_WAITING_ORDERS);
         let connections = Connections::new(config.limits.max_connections());
+        let is_limited = config.limits.bandwidth().limits_download();
         Ok(Self {
             rules: Arc::new(core.rules().clone()),
             has_gate: core.behaviour().claims().has_gate(),
@@ -120,6 +123,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             inbox: Arc::default(),
             inputs: VecDeque::new(),
             reads_on: None,
+            is_limited,
             connections,
             orders,
             handle: Handle::new(sender),
@@ -331,6 +335,9 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             let (Input::Frames(connection, ..) | Input::Closed(connection, _)) = input else {
                 return Some(input);
             };
+            if !self.is_limited {
+                return Some(input);
+            }
             let now = self.now();
             match self.connections.held(connection) {
                 Some(held) if !held.is_empty() || !takes(&mut self.core, now, &input) => {
@@ -344,12 +351,13 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
 
     /// The next input that was held back and is taken now.
     fn next_held(&mut self) -> Option<Input> {
-        let now = self.now();
         loop {
             if self.reads_on.is_none() {
                 self.reads_on = self.core.poll_readable();
             }
-            let held = self.connections.held(self.reads_on?);
+            let connection = self.reads_on?;
+            let now = self.now();
+            let held = self.connections.held(connection);
             if let Some(held) = held
                 && held.front().is_some_and(|input| takes(&mut self.core, now, input))
             {

@@ -80,6 +80,11 @@ impl Bandwidth {
         self.download[1]
     }
 
+    /// Whether what arrives may have to wait.
+    pub const fn limits_download(&self) -> bool {
+        !self.download[0].is_unlimited() || !self.download[1].is_unlimited()
+    }
+
     pub(crate) fn validate(&self) -> Result<(), InvalidLimits> {
         let rates = self.upload.iter().chain(&self.download);
         if rates.into_iter().any(|rate| rate.bytes_per_second() < MIN_BYTES_PER_SECOND) {

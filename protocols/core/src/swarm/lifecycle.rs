@@ -34,7 +34,7 @@ impl Network {
         let now = self.now.time;
         let dial_by = now + self.limits.dial_timeout();
         let connection = Connection::new(Direction::Outbound, address, State::Requested, now, dial_by);
-        let id = self.table.insert(connection);
+        let id = self.insert(connection);
         if !canary::is(Canary::ForgottenDialTimeout) {
             self.arm(id, dial_by);
         }
@@ -42,11 +42,15 @@ impl Network {
         Ok(id)
     }
 
+    fn insert(&mut self, mut connection: Connection) -> ConnectionId {
+        connection.shares = self.is_limited().then(Box::default);
+        self.table.insert(connection)
+    }
+
     pub(super) fn accept(&mut self, address: Address) -> ConnectionId {
         let now = self.now.time;
         let open_by = now + self.limits.opening_timeout();
-        let id =
-            self.table.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, open_by));
+        let id = self.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, open_by));
         self.arm(id, open_by);
         id
     }
@@ -150,8 +154,10 @@ impl Network {
         dial_error: Option<DialError>,
     ) {
         self.timers.cancel(id);
-        self.upload.forget(id, &mut connection.upload, self.now.time);
-        self.download.forget(id, &mut connection.download, self.now.time);
+        if let Some(shares) = &mut connection.shares {
+            self.upload.forget(id, &mut shares.upload, self.now.time);
+            self.download.forget(id, &mut shares.download, self.now.time);
+        }
         for (request, answer) in connection.requests.drain() {
             let error = RequestError::Closed;
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });

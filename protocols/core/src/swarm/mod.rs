@@ -129,11 +129,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// Numbers of one connection, while it is there.
     pub fn connection_statistics(&self, connection: ConnectionId) -> Option<ConnectionStatistics> {
         let connection = self.network.table.get(connection)?;
+        let shares = connection.shares.as_ref();
         Some(ConnectionStatistics {
             bytes_received: connection.bytes_received,
             bytes_sent: connection.bytes_sent,
-            received_delayed: connection.download.delayed,
-            sent_delayed: connection.upload.delayed,
+            received_delayed: shares.map_or_else(Delayed::default, |it| it.download.delayed),
+            sent_delayed: shares.map_or_else(Delayed::default, |it| it.upload.delayed),
         })
     }
 
@@ -245,8 +246,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
         let now = self.network.now.time;
         entry.last_received = now;
         entry.bytes_received += bytes;
-        if self.network.download.is_limited() {
-            self.network.download.charge(&mut entry.download, now, bytes);
+        if let Some(shares) = &mut entry.shares {
+            self.network.download.charge(&mut shares.download, now, bytes);
         }
         self.network.statistics.bytes_received += bytes;
         for frame in batch {

@@ -208,14 +208,17 @@ impl Network {
             let error = RequestError::Timeout;
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
-        if connection.upload.wakes(now) {
-            self.upload.push_paid(id);
-        }
-        if connection.download.wakes(now) {
-            self.download.push_paid(id);
+        let mut wake_at = [None, None];
+        if let Some(shares) = &mut connection.shares {
+            if shares.upload.wakes(now) {
+                self.upload.push_paid(id);
+            }
+            if shares.download.wakes(now) {
+                self.download.push_paid(id);
+            }
+            wake_at = [shares.upload.wake_at(), shares.download.wake_at()];
         }
         let open_by = (!connection.is_established()).then_some(connection.open_by);
-        let wake_at = [connection.upload.wake_at(), connection.download.wake_at()];
         let others = [stalled_at, connection.requests.deadline(), open_by];
         let next = others.into_iter().chain(wake_at).flatten().min();
         if let Some(at) = next {

@@ -117,7 +117,7 @@ impl Network {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if connection.upload.is_held() && priority != Priority::Critical {
+        if connection.is_held() && priority != Priority::Critical {
             // It is named when it may send. That this takes time is not the peer's fault.
             return;
         }
@@ -154,7 +154,7 @@ impl Network {
         let bytes = (out.len() - before) as u64;
         self.statistics.bytes_sent += bytes;
         connection.bytes_sent += bytes;
-        let is_held = connection.upload.is_held();
+        let is_held = connection.is_held();
         let more = !connection.queues.is_empty() && !is_held;
         if bytes > 0 || is_held {
             connection.waiting_since = more.then_some(now);
@@ -162,7 +162,7 @@ impl Network {
         while let Some(priority) = connection.queues.take_writable(&self.limits) {
             self.deliveries.push_back(Delivery::Writable(id, priority));
         }
-        if let Some(at) = connection.upload.wake_at() {
+        if let Some(at) = connection.shares.as_ref().and_then(|it| it.upload.wake_at()) {
             self.arm(id, at);
         }
         more

@@ -76,6 +76,13 @@ pub(super) struct Share {
     pub(super) delayed: Delayed,
 }
 
+/// Both directions of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    pub(super) upload: Share,
+    pub(super) download: Share,
+}
+
 impl Default for Share {
     fn default() -> Self {
         Self {
@@ -281,7 +288,8 @@ impl Network {
         limits: &Limits,
         out: &mut Transmit,
     ) {
-        let Connection { queues, upload: share, .. } = connection;
+        let Connection { queues, shares: Some(shares), .. } = connection else { return };
+        let share = &mut shares.upload;
         while out.len() < max_len && !queues.is_empty() {
             let before = out.len();
             let room = upload.room(id, share, now, queues.total_bytes());
@@ -338,7 +346,7 @@ impl Network {
         table: &mut Table,
         throttle: &mut Throttle,
         now: Time,
-        share: fn(&mut Connection) -> &mut Share,
+        share: fn(&mut Shares) -> &mut Share,
     ) -> Option<ConnectionId> {
         while let Some(id) = throttle.next_paid() {
             if table.get(id).is_some() {
@@ -347,7 +355,9 @@ impl Network {
         }
         let id = throttle.next_turn(now)?;
         debug_assert!(table.get(id).is_some(), "who is gone waits for no turn");
-        table.get_mut(id).map(share).map(Throttle::give_turn);
+        if let Some(shares) = table.get_mut(id).and_then(|it| it.shares.as_deref_mut()) {
+            Throttle::give_turn(share(shares));
+        }
         Some(id)
     }
 
@@ -357,7 +367,10 @@ impl Network {
             return true;
         };
         let is_opening = !connection.is_established();
-        let share = &mut connection.download;
+        let Some(shares) = &mut connection.shares else {
+            return true;
+        };
+        let share = &mut shares.download;
         if self.download.room(id, share, now, batch.len()) > 0 {
             return true;
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::queues::SendQueues;
 use super::requests::Requests;
-use super::shaping::Share;
+use super::shaping::Shares;
 use crate::address::Address;
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
@@ -43,8 +43,8 @@ pub(super) struct Connection {
     pub(super) understands_errors: bool,
     pub(super) queues: SendQueues,
     pub(super) requests: Requests,
-    pub(super) upload: Share,
-    pub(super) download: Share,
+    /// Where it stands with the limits of bandwidth, if there are any.
+    pub(super) shares: Option<Box<Shares>>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
     /// When the connection is closed unless it is established by then.
@@ -75,8 +75,7 @@ impl Connection {
             understands_errors: false,
             queues: SendQueues::default(),
             requests: Requests::default(),
-            upload: Share::default(),
-            download: Share::default(),
+            shares: None,
             bytes_received: 0,
             bytes_sent: 0,
             open_by,
@@ -101,6 +100,11 @@ impl Connection {
     /// Frames can be sent: to the gate while it is opening, to all once it is established.
     pub(super) const fn can_send(&self) -> bool {
         !matches!(self.state, State::Requested | State::Connecting)
+    }
+
+    /// Whether something to be sent waits for a limit of bandwidth.
+    pub(super) fn is_held(&self) -> bool {
+        self.shares.as_ref().is_some_and(|it| it.upload.is_held())
     }
 
     /// Whether it takes a place among the sessions: a dial has one from its first moment.

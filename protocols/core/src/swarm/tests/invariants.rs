@@ -32,19 +32,21 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
             (!connection.is_established()).then_some(connection.open_by),
             connection.waiting_since.map(|since| since + network.limits.write_timeout()),
             connection.requests.deadline(),
-            connection.upload.wake_at(),
-            connection.download.wake_at(),
+            connection.shares.as_ref().and_then(|it| it.upload.wake_at()),
+            connection.shares.as_ref().and_then(|it| it.download.wake_at()),
         ];
         for at in waits_for.into_iter().flatten() {
             assert!(timer.is_some_and(|timer| timer <= at), "{id} has a timer for all it waits for");
         }
         assert_eq!(
-            connection.waiting_since.is_some() || connection.upload.is_held(),
+            connection.waiting_since.is_some() || connection.is_held(),
             !connection.queues.is_empty(),
             "{id} is watched while frames wait for it, and not for a limit"
         );
-        sending += usize::from(connection.upload.waits_for_turn());
-        reading += usize::from(connection.download.waits_for_turn());
+        if let Some(shares) = &connection.shares {
+            sending += usize::from(shares.upload.waits_for_turn());
+            reading += usize::from(shares.download.waits_for_turn());
+        }
         assert!(connection.requests.len() <= network.limits.max_requests());
     }
     assert_eq!((network.upload.waiting(), network.download.waiting()), (sending, reading));
