@@ -34,6 +34,9 @@ pub enum Offence {
     InvalidBlock(InvalidObject),
     /// Something that was to be passed on, and that breaks the rules of the chain.
     InvalidItem(MessageType),
+    /// Something that breaks the rules of the chain, passed on by a version-1 node, which looks at the
+    /// layout only before it does so.
+    Unchecked(MessageType),
     /// More of something than the protocol allows; of what.
     TooMuch(&'static str),
     /// For the protocols of applications; what it was.
@@ -55,8 +58,11 @@ impl Offence {
     /// How much it says about the peer.
     pub const fn severity(&self) -> Severity {
         match self {
-            // A peer that is killed while it writes leaves a frame cut short.
-            Self::NoAnswer(_) | Self::Frame(FrameError::Truncated { .. }) => Severity::Minor,
+            // A peer that is killed while it writes leaves a frame cut short. A version-1 node passes
+            // on before its application has looked (`relay_rules` of the wire format).
+            Self::NoAnswer(_) | Self::Unchecked(_) | Self::Frame(FrameError::Truncated { .. }) => {
+                Severity::Minor
+            }
             Self::Malformed { .. }
             | Self::OutOfPlace(_)
             | Self::Unsolicited(_)
@@ -81,6 +87,7 @@ impl fmt::Display for Offence {
             Self::InvalidHeader(error) => write!(f, "invalid header: {error}"),
             Self::InvalidBlock(error) => write!(f, "invalid block: {error}"),
             Self::InvalidItem(message_type) => write!(f, "an invalid {message_type}"),
+            Self::Unchecked(message_type) => write!(f, "passed on an invalid {message_type}"),
             Self::TooMuch(what) => write!(f, "too much: {what}"),
             Self::Other(what) => f.write_str(what),
         }

@@ -25,6 +25,11 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         self.by_key.get(key).map(|(_, value)| value)
     }
 
+    /// What is remembered of `key`, to change it. It gets no younger by that.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.by_key.get_mut(key).map(|(_, value)| value)
+    }
+
     /// Remembers `value` for `key`, as the newest entry, also where there was one before.
     pub fn insert(&mut self, key: K, value: V) {
         let age = self.next;
@@ -39,6 +44,13 @@ impl<K: Ord + Clone, V> Recent<K, V> {
             self.by_key.remove(&oldest);
         }
         debug_assert_eq!(self.by_key.len(), self.by_age.len(), "one age per key");
+    }
+
+    /// Takes out what is remembered of `key`.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let (age, value) = self.by_key.remove(key)?;
+        self.by_age.remove(&age);
+        Some(value)
     }
 
     /// All entries, in the order of their keys.
@@ -70,6 +82,11 @@ mod tests {
         recent.insert('c', 4);
         assert_eq!((recent.get(&'a'), recent.get(&'b'), recent.get(&'c')), (Some(&3), None, Some(&4)));
         assert_eq!(recent.len(), 2);
+        assert_eq!((recent.remove(&'a'), recent.remove(&'a'), recent.len()), (Some(3), None, 1));
+        recent.insert('d', 5);
+        assert_eq!(recent.get_mut(&'c'), Some(&mut 4));
+        recent.insert('e', 6);
+        assert_eq!((recent.get(&'c'), recent.len()), (None, 2));
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub enum Signal {
     BlockAnnounced {
         /// On which connection.
         from: ConnectionId,
-        /// The block's hash.
+        /// The block's hash; where it was only announced, the name under which it was, which is the
+        /// hash of no block.
         hash: Hash,
     },
     /// This node is far behind, and downloads the chain: what is new is of no use to it yet. Or it is

@@ -9,7 +9,7 @@ use core::time::Duration;
 use spacetime_core::wire::{Frame, Nothing};
 use spacetime_core::{
     Address, Candidate, CloseReason, ConnectionId, ConnectionMap, Context, DialError, Direction, Now,
-    Protocol, Rng, Signal, Stage, Time, Verdict, Violation,
+    Protocol, Recent, Rng, Signal, Stage, Time, Verdict, Violation,
 };
 
 use crate::bans::{Ban, Bans};
@@ -29,6 +29,10 @@ pub(crate) const MAX_OWN_ADDRESSES: usize = 100;
 pub const MAX_TRUSTED: usize = 1000;
 /// Addresses that one seed's name may lead to.
 pub const MAX_ADDRESSES_PER_SEED: usize = 32;
+
+/// Sessions that have ended and whose peers can still be charged by their host. About 400 bytes each;
+/// whoever lets as many come and go while its bad item is judged is charged by its identity alone.
+const MAX_DEPARTED: usize = 256;
 
 /// How long a ban may last beyond its end.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
@@ -95,6 +99,9 @@ pub struct Peers {
     pub(crate) kept: KeptAddresses,
     pub(crate) pool: Pool,
     pub(crate) sessions: ConnectionMap<Session>,
+    /// Those with proven peers that ended last: what a peer has sent may prove bad when it has left,
+    /// and its identity does not say where it was.
+    pub(crate) departed: Recent<ConnectionId, Box<Session>>,
     /// Whom to dial first after a restart.
     pub(crate) anchors: Vec<SocketAddr>,
     /// When what may be shared is drawn again, and how many were in the tried table the last time.
@@ -134,6 +141,7 @@ impl Peers {
             kept: KeptAddresses::default(),
             pool: Pool::new(config.max_outbound, config.feeler_interval, &mut rng),
             sessions: ConnectionMap::new(),
+            departed: Recent::new(MAX_DEPARTED),
             anchors: Vec::new(),
             share_at: now.time,
             shared_of: 0,
@@ -238,10 +246,14 @@ impl Protocol for Peers {
     fn on_closed(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId, reason: &CloseReason) {
         let now = self.now(cx);
         let session = self.sessions.remove(connection);
+        let had_session = session.is_some();
+        if let Some(session) = session.filter(|it| it.identity.proven().is_some()) {
+            self.departed.insert(connection, Box::new(session));
+        }
         self.kept.on_ended(connection, Some(reason), now.time, &mut self.rng);
         let Some(opened) = self.pool.ended(connection, now.time) else { return };
         if let Some((address, _)) = opened.address
-            && session.is_some()
+            && had_session
         {
             self.book.record_seen(address, now);
             self.book_changed(now.time);

@@ -118,7 +118,8 @@ impl Peers {
         offence: Offence,
     ) {
         let now = self.now(cx);
-        let session = self.sessions.get(connection);
+        let session =
+            self.sessions.get(connection).or_else(|| self.departed.get(&connection).map(Box::as_ref));
         let address = session.map(|it| &it.address).or(match identity {
             Identity::Claimed { address, .. } => Some(address),
             Identity::Proven(_) => None,

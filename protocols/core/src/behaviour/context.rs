@@ -10,6 +10,7 @@ use crate::hash::PeerId;
 use crate::offence::Offence;
 use crate::peer::{Peer, PeerInfo};
 use crate::request::{Expect, RequestId};
+use crate::swarm::Statistics;
 use crate::swarm::network::Network;
 use crate::swarm::sending::SendError;
 use crate::time::Time;
@@ -85,6 +86,17 @@ impl<'a, E> Context<'a, E> {
         self.network.peers()
     }
 
+    /// Whether a version-1 peer may be waiting for an answer of ours. It takes whatever comes next for
+    /// that answer, so nothing is to be sent to it unasked. Never true of other peers.
+    pub fn may_wait_for_answer(&self, connection: ConnectionId) -> bool {
+        self.network.may_wait_for_answer(connection)
+    }
+
+    /// Numbers since the Swarm began.
+    pub const fn statistics(&self) -> Statistics {
+        self.network.statistics()
+    }
+
     /// When the last frame arrived on a connection.
     pub fn last_received(&self, connection: ConnectionId) -> Option<Time> {
         self.network.last_received(connection)
@@ -101,7 +113,7 @@ impl<'a, E> Context<'a, E> {
     }
 
     /// Queues a frame for many peers and returns for how many it was. Where a queue of `High` or
-    /// `Low` priority is full, its oldest frames make room.
+    /// `Low` priority is full, its oldest frames make room, but for what was sent to that peer alone.
     pub fn broadcast(&mut self, to: impl IntoIterator<Item = ConnectionId>, frame: &Frame) -> usize {
         self.network.broadcast(to.into_iter(), frame)
     }

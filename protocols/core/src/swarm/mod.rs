@@ -23,6 +23,7 @@
 mod lifecycle;
 pub(crate) mod network;
 mod output;
+mod questions;
 mod queues;
 mod requests;
 pub(crate) mod sending;
@@ -119,11 +120,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
     /// Numbers since the Swarm began.
     pub const fn statistics(&self) -> Statistics {
-        Statistics {
-            received_delayed: self.network.download.delayed,
-            sent_delayed: self.network.upload.delayed,
-            ..self.network.statistics
-        }
+        self.network.statistics()
     }
 
     /// Numbers of one connection, while it is there.
@@ -407,6 +404,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     fn deliver(&mut self, connection: ConnectionId, frame: &Frame) {
         self.network.statistics.frames_received += 1;
         let message_type = frame.message_type();
+        self.network.note_question(connection, message_type);
         let result = match self.network.take_answered(connection, frame) {
             Match::Answer(request) => self.try_input(&Input::Answer { connection, request, frame }),
             Match::Late => Ok(()),

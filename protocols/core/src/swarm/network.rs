@@ -124,6 +124,14 @@ impl Network {
         Some(OpeningConnection { direction: *direction, address, proven: *proven })
     }
 
+    pub(crate) const fn statistics(&self) -> Statistics {
+        Statistics {
+            received_delayed: self.download.delayed,
+            sent_delayed: self.upload.delayed,
+            ..self.statistics
+        }
+    }
+
     pub(crate) fn last_received(&self, id: ConnectionId) -> Option<Time> {
         self.table.get(id).map(|it| it.last_received)
     }

@@ -55,6 +55,8 @@ struct Queue {
     bytes: usize,
     /// Bytes of more urgent frames that went out while this queue waited.
     passed_over: usize,
+    /// Frames at the front that are not dropped: the last of them was sent to this peer alone.
+    kept: usize,
 }
 
 impl Queue {
@@ -120,6 +122,7 @@ impl Queue {
             }
         };
         self.bytes -= len;
+        self.kept = self.kept.saturating_sub(1);
         if self.is_empty() {
             debug_assert_eq!((self.bytes, self.copied.len(), self.shared.len()), (0, 0, 0));
             self.copied.shrink_to(MAX_IDLE_BYTES);
@@ -246,11 +249,14 @@ impl SendQueues {
             return Err(Full);
         }
         self.push(frame, priority, limit);
+        let queue = self.queue_mut(priority);
+        queue.kept = queue.lens.len();
         Ok(())
     }
 
     /// Queues a frame of which the latest matter most: makes room by dropping the oldest of its
-    /// level. Returns how many were dropped.
+    /// level. Returns how many were dropped. What was sent to this peer alone is not dropped for what
+    /// everybody is sent: somebody waits for it.
     pub(super) fn send_or_drop_oldest(
         &mut self,
         frame: Outgoing<'_>,
@@ -275,6 +281,9 @@ impl SendQueues {
     }
 
     fn drop_oldest(&mut self, priority: Priority, limit: QueueLimit) -> Option<usize> {
+        if self.queue(priority).kept > 0 {
+            return None;
+        }
         let len = self.pop(priority, None)?;
         self.holds_larger &= len <= limit.max_bytes;
         Some(len)

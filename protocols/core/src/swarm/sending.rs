@@ -10,7 +10,7 @@ use crate::behaviour::Role;
 use crate::close::CloseReason;
 use crate::connection::ConnectionId;
 use crate::request::{Expect, RequestId};
-use crate::wire::{self, EncodeError, FRAME_HEADER, Frame, Message, Priority};
+use crate::wire::{self, EncodeError, FRAME_HEADER, Frame, Message, MessageType, Priority};
 
 /// Why a frame was not queued. The state of the connection did not change, with one exception: a
 /// `Full` queue of critical frames closes it.
@@ -54,21 +54,28 @@ impl Network {
         self.scratch.clear();
         wire::write_frame(message, &mut self.scratch)?;
         let scratch = core::mem::take(&mut self.scratch);
-        let result = self.queue(id, Outgoing::Copied(&scratch), M::PRIORITY);
+        let result = self.queue(id, Outgoing::Copied(&scratch), M::TYPE, M::PRIORITY);
         self.scratch = scratch;
         result
     }
 
     pub(crate) fn send_frame(&mut self, id: ConnectionId, frame: &Frame) -> Result<(), SendError> {
-        self.queue(id, Outgoing::Shared(frame), frame.priority())
+        self.queue(id, Outgoing::Shared(frame), frame.message_type(), frame.priority())
     }
 
-    fn queue(&mut self, id: ConnectionId, frame: Outgoing<'_>, priority: Priority) -> Result<(), SendError> {
+    fn queue(
+        &mut self,
+        id: ConnectionId,
+        frame: Outgoing<'_>,
+        message_type: MessageType,
+        priority: Priority,
+    ) -> Result<(), SendError> {
         let connection = self.table.get_mut(id).filter(|it| it.can_send()).ok_or(SendError::Closed)?;
         // Nothing may overtake a handshake, however urgent it is.
         let priority = if connection.is_established() { priority } else { Priority::Critical };
         match connection.queues.send(frame, priority, &self.limits) {
             Ok(()) => {
+                connection.questions.answered(message_type);
                 self.was_queued(id, priority);
                 Ok(())
             }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::questions::Questions;
 use super::queues::SendQueues;
 use super::requests::Requests;
 use super::shaping::Shares;
@@ -43,6 +44,7 @@ pub(super) struct Connection {
     pub(super) understands_errors: bool,
     pub(super) queues: SendQueues,
     pub(super) requests: Requests,
+    pub(super) questions: Questions,
     /// Where it stands with the limits of bandwidth, if there are any.
     pub(super) shares: Option<Box<Shares>>,
     pub(super) bytes_received: u64,
@@ -75,6 +77,7 @@ impl Connection {
             understands_errors: false,
             queues: SendQueues::default(),
             requests: Requests::default(),
+            questions: Questions::default(),
             shares: None,
             bytes_received: 0,
             bytes_sent: 0,

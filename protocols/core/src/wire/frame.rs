@@ -63,6 +63,12 @@ impl Frame {
         self.bytes.len()
     }
 
+    /// Bytes of memory that keeping it keeps: its own, or those of the buffer that it was received
+    /// in, which may hold up to four times as much as a frame that was [kept](Self::keep).
+    pub const fn held_bytes(&self) -> usize {
+        if self.pinned_bytes > self.bytes.len() { self.pinned_bytes } else { self.bytes.len() }
+    }
+
     /// Never: a frame has at least its header.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -34,9 +34,24 @@ fn the_fifth_offence_in_a_row_ends_the_session_and_a_score_of_minus_ten_the_acqu
 }
 
 #[test]
+fn who_offended_and_left_is_charged_with_its_host_as_if_it_was_there() {
+    let mut net = node();
+    let peer = net.connect("9.9.9.9:1000", Some(id(5)), None).unwrap();
+    net.end(peer, CloseReason::EndOfStream);
+    let identity = Identity::Proven(id(5));
+    net.signal(Signal::Offence { connection: peer, identity, offence: SERIOUS });
+    let mut charged: Vec<_> = net.peers().state().standings.into_iter().map(|it| it.target).collect();
+    charged.sort();
+    let mut expected = [target("9.9.9.9"), Target::Peer(id(5))];
+    expected.sort();
+    assert_eq!(charged, expected);
+}
+
+#[test]
 fn each_kind_of_offence_costs_what_the_table_says() {
     for (offence, score) in [
         (MINOR, -1),
+        (Offence::Unchecked(MessageType::NEW_BLOCK), -1),
         (Offence::Frame(FrameError::Truncated { bytes: 1 }), -1),
         (SERIOUS, -2),
         (Offence::TooMuch("addresses"), -2),

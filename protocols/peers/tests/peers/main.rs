@@ -18,7 +18,7 @@ use std::time::Duration;
 use net::{Answer, Net, UNIX_SECONDS, disk};
 use spacetime_core::wire::{FrameError, MessageType};
 use spacetime_core::{
-    Address, CloseReason, ConnectionId, Hash, NetworkBehaviour, Offence, PeerId, Rng, Signal, Time,
+    Address, CloseReason, ConnectionId, Hash, Identity, NetworkBehaviour, Offence, PeerId, Rng, Signal, Time,
 };
 use spacetime_peers::{Command, Config, Peers, Role, Stored, Target};
 

@@ -57,6 +57,8 @@ fn writable(queues: &mut SendQueues, limits: &Limits) -> Vec<Priority> {
 struct Level {
     /// Number and length of each frame.
     frames: VecDeque<(u32, usize)>,
+    /// The number of the last one that was sent to this peer alone.
+    kept: Option<u32>,
     passed_over: usize,
     is_refused: bool,
 }
@@ -89,6 +91,7 @@ impl Model {
         let has_room = self.has_room(level, len);
         if has_room {
             self.levels[level].frames.push_back((number, len));
+            self.levels[level].kept = Some(number);
         } else {
             self.levels[level].is_refused = true;
         }
@@ -102,6 +105,11 @@ impl Model {
             frames.any(|(_, len)| *len > self.limit.max_bytes)
         });
         if len > self.limit.max_bytes && others_hold_larger {
+            return None;
+        }
+        let kept = self.levels[level].kept;
+        let is_kept = self.levels[level].frames.iter().any(|(number, _)| Some(*number) == kept);
+        if is_kept && !self.has_room(level, len) {
             return None;
         }
         let mut dropped = 0;

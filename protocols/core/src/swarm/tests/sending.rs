@@ -133,6 +133,26 @@ fn broadcasts_of_blocks_and_transactions_drop_the_oldest() {
 }
 
 #[test]
+fn broadcasts_do_not_push_out_what_was_sent_to_one_peer_alone() {
+    for byte in [NEWS, GOSSIP] {
+        let mut node = Node::new(Limits::default());
+        let slow = node.inbound_session(7);
+        broadcast(&mut node, byte, 5000, 1000);
+        let count = fill(&mut node, slow, byte);
+        for number in 6000..7000 {
+            assert_eq!(broadcast(&mut node, byte, number, 1000), 0);
+        }
+        let numbers = sent_numbers(&node.take(slow, usize::MAX));
+        assert_eq!(numbers, core::iter::once(5000).chain(0..count).collect::<Vec<_>>());
+        // With nothing of that kind in the way the oldest make room again.
+        for number in 0..1000 {
+            assert_eq!(broadcast(&mut node, byte, number, 1000), 1);
+        }
+        assert_eq!(sent_numbers(&node.take(slow, usize::MAX)).last(), Some(&999));
+    }
+}
+
+#[test]
 fn broadcasts_of_other_messages_are_refused_where_there_is_no_room() {
     let mut node = Node::new(Limits::default());
     let slow = node.inbound_session(7);
