@@ -6,8 +6,19 @@ use core::time::Duration;
 use crate::bandwidth::Bandwidth;
 use crate::wire::{FRAME_HEADER, MAX_BATCH_FRAMES, MAX_PAYLOAD, MAX_SHARED_FRAME, Priority};
 
-/// Frames up to this size are copied on their way out.
-const MAX_COPIED_FRAME: usize = 4096;
+/// Frames up to this size are copied into a queue's ring of bytes; larger ones are shared. Copying
+/// 4 KiB costs less than the bookkeeping of a shared buffer and its own slot in a vectored write,
+/// and makes the memory of a queue exactly what it holds. A frame that was received inside of a
+/// larger buffer is copied as well: 64 KiB would wait with 5.
+pub(crate) const MAX_COPIED_FRAME: usize = 4096;
+
+/// Empty queues that a Swarm keeps, with rings of up to so many bytes: enough for what is told to each
+/// of 125 connections at once.
+pub(crate) const MAX_SPARE_QUEUES: usize = 128;
+pub(crate) const MAX_SPARE_RING_BYTES: usize = 4096;
+
+/// A queue itself, and the beginning of what it holds.
+const QUEUE_BYTES: usize = 512;
 
 /// What a driver lets wait of one connection until the Swarm handles it: bytes that were read, and
 /// batches of frames. A read buffer that was used for a quarter may be kept alive by what is left in
@@ -201,9 +212,10 @@ impl Limits {
         // A frame that is cut short at the end of a read buffer moves on into the next one.
         let read_buffer = 2 * MAX_SHARED_FRAME;
         let hashes = MAX_BATCH_FRAMES * size_of::<Option<crate::Hash>>();
-        // Lengths of frames, and handles of those that are shared.
+        // Marks and handles of frames that are shared.
         let queue = |it: &QueueLimit| {
-            it.max_bytes.saturating_add(it.max_bytes / 64).saturating_add(it.max_frames.saturating_mul(8))
+            let handles = (it.max_bytes / 64).saturating_add(it.max_frames.saturating_mul(8));
+            it.max_bytes.saturating_add(handles).saturating_add(QUEUE_BYTES)
         };
         let queues = self.queues.iter().map(queue).fold(0, usize::saturating_add);
 
@@ -221,6 +233,7 @@ impl Limits {
             queue(&self.queues[0]).saturating_add(2 * (read_buffer + first_frame + handed_over) + hashes);
         (self.max_connections.saturating_mul(session.saturating_add(closing)))
             .saturating_add(self.max_opening.saturating_mul(opening))
+            .saturating_add(MAX_SPARE_QUEUES * 2 * MAX_SPARE_RING_BYTES)
     }
 
     /// Whether a Swarm can work with these.

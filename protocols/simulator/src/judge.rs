@@ -280,7 +280,7 @@ fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>, largest_frame_byte
     let limits = swarm.limits();
     let mut sending = swarm.held_bytes();
     for (connection, it) in attachments.iter() {
-        sending += it.out.len();
+        sending += it.out.as_ref().map_or(0, |out| out.len());
         let frame = match swarm.peer(connection) {
             Some(_) => LARGEST_FRAME_BYTES,
             None => FRAME_HEADER + limits.first_frame_bytes() as usize,
@@ -299,14 +299,14 @@ fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>, largest_frame_byte
 fn max_sending_bytes(limits: &Limits, largest_frame_bytes: usize) -> usize {
     let queue = |priority| {
         let QueueLimit { max_frames, max_bytes } = limits.queue(priority);
-        max_bytes + max_bytes / 64 + max_frames * 8 + IDLE_QUEUE_BYTES
+        max_bytes + max_bytes / 64 + max_frames * 8 + QUEUE_BYTES
     };
     let queues: usize = Priority::ALL.into_iter().map(queue).sum();
     queues + TRANSMIT_BYTES + 2 * largest_frame_bytes
 }
 
-/// What a queue keeps when it is empty: 4 KiB of bytes, and of lengths as much.
-const IDLE_QUEUE_BYTES: usize = 8 * 1024;
+/// A queue itself, and the beginning of what it holds.
+const QUEUE_BYTES: usize = 512;
 
 /// What a reader holds beside one frame.
 const READ_BUFFER_BYTES: usize = 2 * MAX_SHARED_FRAME;

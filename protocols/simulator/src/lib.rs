@@ -78,6 +78,7 @@ mod node;
 mod puppet;
 mod queue;
 mod run;
+mod short_queue;
 mod socket;
 mod sweep;
 mod topology;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use spacetime_core::{ConnectionId, Time};
 
+use super::short_queue::ShortQueue;
+
 /// How links and the hosts at their ends behave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkConfig {
@@ -140,37 +142,43 @@ impl Piece {
     }
 }
 
-/// One direction of a link.
+/// One direction of a link. There are thousands: what only faults need is kept beside it.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     /// Bytes that were sent and whose reading the sender has not heard of.
     pub(crate) under_way: usize,
     /// Bytes that were read, and when the sender hears of it.
-    pub(crate) heard: VecDeque<(Time, usize)>,
-    /// Bytes that were read while a fault held up the way back, on which the sender would hear of it.
-    pub(crate) unheard: usize,
+    pub(crate) heard: ShortQueue<(Time, u32)>,
+    /// When the last piece arrives; no later one arrives before it.
+    pub(crate) last_arrival: Time,
+    /// Arrived, but the reader does not read at the moment.
+    pub(crate) unread: ShortQueue<BytesMut>,
+    pub(crate) trouble: Option<Box<Trouble>>,
     /// The sender has more and waits for room.
     pub(crate) sender_waits: bool,
     /// A [`Room`](crate::queue::Scheduled::Room) is scheduled.
     pub(crate) room_scheduled: bool,
-    /// When the last piece arrives; no later one arrives before it.
-    pub(crate) last_arrival: Time,
-    /// Held up by a fault.
-    pub(crate) held: VecDeque<Piece>,
-    /// Arrived, but the reader does not read at the moment.
-    pub(crate) unread: VecDeque<BytesMut>,
     /// The end of the stream arrived, behind what is unread.
     pub(crate) ended: bool,
     /// Nothing arrives any more.
     pub(crate) is_torn: bool,
+    /// A fault has ended the stream: nothing more is sent.
+    pub(crate) is_over: bool,
+}
+
+/// What faults do to a pipe.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    /// What is held up.
+    pub(crate) held: VecDeque<Piece>,
+    /// Bytes that were read while the way back was held up, on which the sender would hear of it.
+    pub(crate) unheard: usize,
     /// How many clogging faults hold it up.
     pub(crate) clogs: u32,
     /// How many faults turn bits over in it.
     pub(crate) corruptions: u32,
     /// How many faults wait for the next piece, to cut it and end the stream.
     pub(crate) truncations: u32,
-    /// The stream has ended that way: nothing more is sent.
-    pub(crate) is_over: bool,
 }
 
 impl Pipe {
@@ -183,7 +191,7 @@ impl Pipe {
     /// The sender hears of what was read.
     pub(crate) fn hear(&mut self, now: Time) {
         while let Some((_, bytes)) = self.heard.front().filter(|(at, _)| *at <= now) {
-            self.under_way -= bytes;
+            self.under_way -= *bytes as usize;
             self.heard.pop_front();
         }
     }
@@ -191,10 +199,27 @@ impl Pipe {
     /// Nothing arrives any more, and nothing that arrived is read.
     pub(crate) fn tear(&mut self) {
         self.is_torn = true;
-        self.unread = VecDeque::new();
-        self.held = VecDeque::new();
-        self.heard = VecDeque::new();
-        self.unheard = 0;
+        self.unread.clear();
+        self.heard.clear();
+        if let Some(trouble) = &mut self.trouble {
+            trouble.held = VecDeque::new();
+            trouble.unheard = 0;
+        }
+    }
+
+    /// What faults do to it from now on.
+    pub(crate) fn trouble(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+
+    /// Whether something is held up.
+    pub(crate) fn holds_something(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| !trouble.held.is_empty())
+    }
+
+    /// Whether a fault clogs it.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.clogs > 0)
     }
 }
 

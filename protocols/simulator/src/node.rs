@@ -46,7 +46,8 @@ pub(crate) struct Attachment {
     /// Which end of the link is ours.
     pub(crate) side: usize,
     pub(crate) reader: FrameReader,
-    pub(crate) out: Transmit,
+    /// What was taken over from the Swarm and could not be sent at once.
+    pub(crate) out: Option<Box<Transmit>>,
     /// The reader waits until the peer is established.
     pub(crate) blocked: bool,
     /// Frames that the Swarm does not take yet. Nothing is read meanwhile.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spacetime_core::{Action, Event, NetworkBehaviour, Now, Time};
+use spacetime_core::{Action, Event, NetworkBehaviour, Now, Time, Transmit};
 
 use super::Simulation;
 use super::application::Effects;
@@ -321,9 +321,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
             }
             Action::Close { connection, mut last_words } => {
                 running.dials.remove(connection);
-                if let Some(mut attachment) = running.attachments.remove(connection) {
-                    attachment.out.append(&mut last_words);
-                    let Attachment { link, side, mut out, .. } = attachment;
+                if let Some(attachment) = running.attachments.remove(connection) {
+                    let Attachment { link, side, out, .. } = attachment;
+                    let mut out = out.map_or_else(Transmit::new, |out| *out);
+                    out.append(&mut last_words);
                     while !out.is_empty() {
                         self.send_piece(link, 1 - side, &mut out, usize::MAX);
                     }

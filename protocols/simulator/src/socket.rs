@@ -38,7 +38,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let Some(running) = &mut self.nodes[node].running else { return };
         let first_frame_bytes = running.swarm.limits().first_frame_bytes();
         let reader = FrameReader::new(Arc::clone(&running.rules), first_frame_bytes);
-        let attachment = Attachment { link, side, reader, out: Transmit::new(), blocked: false, held: None };
+        let attachment = Attachment { link, side, reader, out: None, blocked: false, held: None };
         running.attachments.insert(connection, attachment);
     }
 
@@ -185,8 +185,8 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let mut more = true;
         while let Some(running) = &mut self.nodes[node].running {
             let Some(attachment) = running.attachments.get_mut(connection) else { break };
-            if !attachment.out.is_empty() {
-                std::mem::swap(&mut attachment.out, &mut out);
+            if let Some(waiting) = attachment.out.take() {
+                out = *waiting;
             } else if more {
                 more = running.swarm.poll_transmit(connection, TRANSMIT_BYTES, &mut out);
             }
@@ -198,7 +198,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             let room = pipe.room(self.now, window_bytes);
             if room == 0 {
                 pipe.sender_waits = true;
-                std::mem::swap(&mut attachment.out, &mut out);
+                attachment.out = Some(Box::new(std::mem::take(&mut out)));
                 self.expect_room(link, side);
                 break;
             }
@@ -206,7 +206,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             if let Some(attachment) = self.nodes[node].attachment(connection)
                 && !out.is_empty()
             {
-                std::mem::swap(&mut attachment.out, &mut out);
+                attachment.out = Some(Box::new(std::mem::take(&mut out)));
             }
         }
         self.scratch = out;
@@ -307,7 +307,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let bytes = self.links[link].pipes[side].unread.pop_front()?;
         if self.is_held(link, 1 - side) {
             self.feel_hold(link, 1 - side);
-            self.links[link].pipes[side].unheard += bytes.len();
+            self.links[link].pipes[side].trouble().unheard += bytes.len();
         } else {
             self.acknowledge(link, side, bytes.len());
         }
@@ -324,7 +324,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let pipe = &mut it.pipes[side];
         // Those who never ask for room hear of it as well.
         pipe.hear(self.now);
-        pipe.heard.push_back((heard_at, len));
+        pipe.heard.push_back((heard_at, len as u32));
         if pipe.sender_waits {
             self.expect_room(link, side);
         }

@@ -43,7 +43,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// that it costs little, and events need not be counted.
     fn sweep_links(&mut self) {
         let mut is_used: Vec<_> =
-            self.links.iter().map(|link| link.pipes.iter().any(|pipe| !pipe.held.is_empty())).collect();
+            self.links.iter().map(|link| link.pipes.iter().any(|pipe| pipe.holds_something())).collect();
         let mut mark = |link: usize| is_used[link] = true;
         self.queue.iter().filter_map(link_of).for_each(&mut mark);
         for node in &self.nodes {

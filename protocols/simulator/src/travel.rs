@@ -29,9 +29,9 @@ impl<B: NetworkBehaviour> Simulation<B> {
             // Swallowed. The sender finds out when its window is full, or never.
             return;
         }
-        if !it.pipes[side].held.is_empty() || self.is_held(link, side) {
+        if it.pipes[side].holds_something() || self.is_held(link, side) {
             self.feel_hold(link, side);
-            self.links[link].pipes[side].held.push_back(piece);
+            self.links[link].pipes[side].trouble().held.push_back(piece);
         } else {
             self.depart(link, side, piece);
         }
@@ -40,13 +40,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Whether a fault holds up what is sent towards an end of a link.
     pub(crate) fn is_held(&self, link: usize, side: usize) -> bool {
         let it = &self.links[link];
-        it.pipes[side].clogs > 0 || self.injector.is_cut(it.hosts[1 - side], it.hosts[side])
+        it.pipes[side].is_clogged() || self.injector.is_cut(it.hosts[1 - side], it.hosts[side])
     }
 
     /// Counts the faults that do so.
     pub(crate) fn feel_hold(&mut self, link: usize, side: usize) {
         let it = &self.links[link];
-        if it.pipes[side].clogs > 0 {
+        if it.pipes[side].is_clogged() {
             self.injector.felt_on_way(link, side);
         }
         self.injector.felt_between(it.hosts[1 - side], it.hosts[side]);
@@ -106,14 +106,16 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let Piece::Bytes(mut bytes) = piece else {
             return (piece, false);
         };
-        let pipe = &mut self.links[link].pipes[side];
-        if pipe.corruptions > 0 && self.rng.chance(1, 4) {
+        let Some(trouble) = &mut self.links[link].pipes[side].trouble else {
+            return (Piece::Bytes(bytes), false);
+        };
+        if trouble.corruptions > 0 && self.rng.chance(1, 4) {
             let index = self.rng.below(bytes.len() as u64) as usize;
             bytes[index] ^= 1 << self.rng.below(8);
             self.audit.number(index as u64);
             self.injector.fired("corruption");
         }
-        if std::mem::take(&mut pipe.truncations) == 0 {
+        if std::mem::take(&mut trouble.truncations) == 0 {
             return (Piece::Bytes(bytes), false);
         }
         bytes.truncate(self.rng.below(bytes.len() as u64) as usize);
@@ -125,18 +127,24 @@ impl<B: NetworkBehaviour> Simulation<B> {
     pub(crate) fn release(&mut self) {
         for link in 0..self.links.len() {
             for side in 0..2 {
-                if self.links[link].is_half_open {
-                    self.links[link].pipes[side].held.clear();
+                if self.links[link].is_half_open
+                    && let Some(trouble) = &mut self.links[link].pipes[side].trouble
+                {
+                    trouble.held.clear();
                 }
                 if self.is_held(link, side) {
                     continue;
                 }
                 // What was read at this side is said now.
-                let len = std::mem::take(&mut self.links[link].pipes[1 - side].unheard);
-                if len > 0 {
-                    self.acknowledge(link, 1 - side, len);
+                if let Some(trouble) = &mut self.links[link].pipes[1 - side].trouble {
+                    let len = std::mem::take(&mut trouble.unheard);
+                    if len > 0 {
+                        self.acknowledge(link, 1 - side, len);
+                    }
                 }
-                while let Some(piece) = self.links[link].pipes[side].held.pop_front() {
+                while let Some(trouble) = &mut self.links[link].pipes[side].trouble
+                    && let Some(piece) = trouble.held.pop_front()
+                {
                     if !self.links[link].pipes[side].is_over {
                         self.depart(link, side, piece);
                     }

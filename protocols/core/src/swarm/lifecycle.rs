@@ -99,7 +99,7 @@ impl Network {
             // Where the tree denies a peer that the gate has let in, the gate's answer must not
             // reach it: it would take this for a session.
             if !matches!(connection.state, State::Admitted | State::Accepted) {
-                connection.queues.transmit_critical(usize::MAX, &self.limits, &mut last_words);
+                connection.queues.transmit_critical(usize::MAX, &mut self.queue_pool, &mut last_words);
             }
             if connection.understands_errors
                 && reason.is_ours()

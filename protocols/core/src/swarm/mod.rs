@@ -152,7 +152,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.table.get(connection).map_or_else(Default::default, |it| it.queues.loads())
     }
 
-    /// Memory held for frames that wait to be sent on all connections, in bytes.
+    /// Memory held for frames that wait to be sent on all connections, in bytes. Beside it half a
+    /// mebibyte may be kept for those that will.
     pub fn held_bytes(&self) -> usize {
         self.network.table.iter().map(|(_, connection)| connection.queues.held_bytes()).sum()
     }

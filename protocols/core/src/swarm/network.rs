@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::output::{Action, Statistics};
+use super::queues::QueuePool;
 use super::sessions::SessionKey;
 use super::shaping::Throttle;
 use super::table::{Connection, State, Table};
@@ -79,11 +80,13 @@ pub(crate) struct Network {
     pub(super) failed_dials: usize,
     pub(super) next_request: u64,
     pub(super) scratch: Vec<u8>,
+    pub(super) queue_pool: QueuePool,
 }
 
 impl Network {
     pub(super) fn new(local_id: PeerId, limits: Limits, claims: Claims) -> Self {
         let bandwidth = *limits.bandwidth();
+        let queue_pool = QueuePool::new(&limits);
         Self {
             now: Now::default(),
             local_id,
@@ -103,6 +106,7 @@ impl Network {
             failed_dials: 0,
             next_request: 0,
             scratch: Vec::new(),
+            queue_pool,
         }
     }
 

@@ -1,27 +1,23 @@
 //! What waits to be sent on one connection.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::output::QueueLoad;
 use super::transmit::Transmit;
 use crate::canary::{self, Canary};
-use crate::limits::{Limits, QueueLimit};
+use crate::limits::{Limits, MAX_COPIED_FRAME, MAX_SPARE_QUEUES, MAX_SPARE_RING_BYTES, QueueLimit};
 use crate::wire::{Frame, Priority};
-
-/// Frames up to this size are copied into a queue's ring of bytes; larger ones are shared. Copying
-/// 4 KiB costs less than the bookkeeping of a shared buffer and its own slot in a vectored write,
-/// and makes the memory of a queue exactly what it holds. A frame that was received inside of a
-/// larger buffer is copied as well: 64 KiB would wait with 5.
-pub(super) const MAX_COPIED_FRAME: usize = 4096;
 
 /// A queue that waited while this many bytes of more urgent frames went out gets one frame
 /// through, so a steady stream of blocks cannot keep a transaction back for ever.
 const MAX_PASSED_OVER: usize = 256 * 1024;
 
-/// An empty ring keeps at most this much memory.
-const MAX_IDLE_BYTES: usize = 4096;
+/// The size of a ring that is needed for the first time.
+const MIN_RING_BYTES: usize = 256;
 
 /// A frame on its way into a queue.
 #[derive(Clone, Copy)]
@@ -45,13 +41,18 @@ impl Outgoing<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
+/// Stands in a ring in the place of a frame that is shared. No frame begins like this: a length is
+/// at least 1.
+const SHARED_MARK: [u8; 4] = [0; 4];
+
 /// One level: frames in the order they came.
 #[derive(Debug, Default)]
 struct Queue {
-    /// The length of each frame; zero for one in `shared`.
-    lens: VecDeque<u32>,
-    copied: VecDeque<u8>,
+    /// The frames one after the other, whose first bytes say how long they are, or
+    /// [`SHARED_MARK`] for one in `shared`.
+    ring: VecDeque<u8>,
     shared: VecDeque<Bytes>,
+    frames: usize,
     bytes: usize,
     /// Bytes of more urgent frames that went out while this queue waited.
     passed_over: usize,
@@ -60,76 +61,111 @@ struct Queue {
 }
 
 impl Queue {
-    fn fits(&self, len: usize, limit: QueueLimit) -> bool {
-        self.lens.len() < limit.max_frames && self.bytes + len <= limit.max_bytes
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lens.is_empty()
-    }
-
     fn push(&mut self, frame: Outgoing<'_>, limit: QueueLimit) {
         let len = frame.len();
         match frame {
             Outgoing::Shared(frame) if len > MAX_COPIED_FRAME && frame.owns_its_buffer() => {
-                self.lens.push_back(0);
+                self.reserve(SHARED_MARK.len(), limit);
+                self.ring.extend(SHARED_MARK);
                 self.shared.push_back(frame.bytes().clone());
             }
-            Outgoing::Shared(frame) => {
-                self.lens.push_back(len as u32);
-                self.reserve(len, limit);
-                self.copied.extend(frame.bytes());
-            }
-            Outgoing::Copied(bytes) => {
-                self.lens.push_back(len as u32);
-                self.reserve(len, limit);
-                self.copied.extend(bytes);
-            }
+            Outgoing::Shared(frame) => self.copy(frame.bytes(), limit),
+            Outgoing::Copied(bytes) => self.copy(bytes, limit),
         }
+        self.frames += 1;
         self.bytes += len;
+    }
+
+    fn copy(&mut self, frame: &[u8], limit: QueueLimit) {
+        debug_assert_eq!(frame.first_chunk().map(frame_len), Some(frame.len()), "whole frames are sent");
+        self.reserve(frame.len(), limit);
+        self.ring.extend(frame);
     }
 
     /// Makes room in the ring. It doubles, but never beyond what may wait in it.
     fn reserve(&mut self, len: usize, limit: QueueLimit) {
-        let needed = self.copied.len() + len;
-        if needed > self.copied.capacity() {
-            let capacity = (self.copied.capacity() * 2).min(limit.max_bytes).max(needed);
-            self.copied.reserve_exact(capacity - self.copied.len());
+        let needed = self.ring.len() + len;
+        if needed > self.ring.capacity() {
+            let capacity = (self.ring.capacity() * 2).max(MIN_RING_BYTES).min(limit.max_bytes).max(needed);
+            self.ring.reserve_exact(capacity - self.ring.len());
         }
     }
 
     /// Takes the oldest frame out, into `out` if there is one. Returns its length.
     fn pop(&mut self, out: Option<&mut Transmit>) -> Option<usize> {
-        let len = match self.lens.pop_front()? {
-            0 => {
-                let bytes = self.shared.pop_front()?;
-                let len = bytes.len();
-                if let Some(out) = out {
-                    out.push_shared(bytes);
-                }
-                len
+        let mut first = self.ring.iter().copied();
+        let mark = [first.next()?, first.next()?, first.next()?, first.next()?];
+        let len = if mark == SHARED_MARK {
+            self.ring.drain(..SHARED_MARK.len());
+            let bytes = self.shared.pop_front()?;
+            let len = bytes.len();
+            if let Some(out) = out {
+                out.push_shared(bytes);
             }
-            len => {
-                let len = len as usize;
-                if let Some(out) = out {
-                    let (first, second) = self.copied.as_slices();
-                    let split = len.min(first.len());
-                    out.push_copied(first.get(..split).unwrap_or(&[]));
-                    out.push_copied(second.get(..len - split).unwrap_or(&[]));
-                }
-                self.copied.drain(..len);
-                len
+            len
+        } else {
+            let len = frame_len(&mark);
+            if let Some(out) = out {
+                let (first, second) = self.ring.as_slices();
+                let split = len.min(first.len());
+                out.push_copied(first.get(..split).unwrap_or(&[]));
+                out.push_copied(second.get(..len - split).unwrap_or(&[]));
             }
+            self.ring.drain(..len);
+            len
         };
+        self.frames -= 1;
         self.bytes -= len;
         self.kept = self.kept.saturating_sub(1);
-        if self.is_empty() {
-            debug_assert_eq!((self.bytes, self.copied.len(), self.shared.len()), (0, 0, 0));
-            self.copied.shrink_to(MAX_IDLE_BYTES);
-            self.lens.shrink_to(MAX_IDLE_BYTES / 4);
-            self.shared.shrink_to(0);
-        }
         Some(len)
+    }
+
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.ring.capacity() + self.shared.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+/// The length of a whole frame that begins like this.
+const fn frame_len(length: &[u8; 4]) -> usize {
+    u32::from_le_bytes(*length) as usize + length.len()
+}
+
+/// What the queues of all connections share: their limits, and the memory of those in which nothing
+/// waits, as nothing does in most of them most of the time.
+#[derive(Debug)]
+pub(super) struct QueuePool {
+    limits: [QueueLimit; 4],
+    spare: Vec<Box<Queue>>,
+}
+
+impl QueuePool {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { limits: Priority::ALL.map(|priority| limits.queue(priority)), spare: Vec::new() }
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "four limits, and index() is below four")]
+    const fn limit(&self, priority: Priority) -> QueueLimit {
+        self.limits[index(priority)]
+    }
+
+    fn take(&mut self) -> Box<Queue> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut queue: Box<Queue>) {
+        debug_assert_eq!((queue.bytes, queue.ring.len(), queue.shared.len()), (0, 0, 0));
+        if self.spare.len() < MAX_SPARE_QUEUES {
+            queue.ring.shrink_to(MAX_SPARE_RING_BYTES);
+            queue.shared.shrink_to(0);
+            queue.passed_over = 0;
+            self.spare.push(queue);
+        }
+    }
+
+    /// Memory held, in bytes.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.spare.iter().map(|queue| queue.held_bytes()).sum()
     }
 }
 
@@ -141,37 +177,12 @@ impl Queue {
 /// plus one larger frame, whatever is sent to it.
 #[derive(Debug, Default)]
 pub(super) struct SendQueues {
-    queues: [Queue; 4],
-    /// Which of them hold frames, one bit each: most of the time nothing more need be looked at.
-    waiting: Levels,
-    /// On which somebody was told `Full` and wants to hear when there is room.
-    refused: Levels,
+    /// Those in which something waits.
+    queues: [Option<Box<Queue>>; 4],
+    /// On which somebody was told `Full` and wants to hear when there is room, one bit each.
+    refused: u8,
     /// A frame larger than its queue's limit waits.
     holds_larger: bool,
-}
-
-/// Some of the four levels.
-#[derive(Clone, Copy, Debug, Default)]
-struct Levels(u8);
-
-impl Levels {
-    const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    const fn contains(self, priority: Priority) -> bool {
-        self.0 & 1 << index(priority) != 0
-    }
-
-    const fn set(&mut self, priority: Priority, is_in: bool) {
-        let bit = 1 << index(priority);
-        self.0 = if is_in { self.0 | bit } else { self.0 & !bit };
-    }
-
-    /// From the most urgent to the least.
-    fn iter(self) -> impl DoubleEndedIterator<Item = Priority> {
-        Priority::ALL.into_iter().filter(move |priority| self.contains(*priority))
-    }
 }
 
 const fn index(priority: Priority) -> usize {
@@ -185,22 +196,23 @@ const fn index(priority: Priority) -> usize {
 
 #[allow(clippy::indexing_slicing, reason = "four queues, and index() is below four")]
 impl SendQueues {
-    fn queue(&self, priority: Priority) -> &Queue {
-        &self.queues[index(priority)]
+    fn queue(&self, priority: Priority) -> Option<&Queue> {
+        self.queues[index(priority)].as_deref()
     }
 
-    fn queue_mut(&mut self, priority: Priority) -> &mut Queue {
-        &mut self.queues[index(priority)]
+    /// The levels on which something waits, from the most urgent to the least.
+    fn waiting(&self) -> impl DoubleEndedIterator<Item = Priority> {
+        Priority::ALL.into_iter().filter(|priority| self.queues[index(*priority)].is_some())
     }
 
     /// Bytes that wait on one level.
     pub(super) fn queued_bytes(&self, priority: Priority) -> usize {
-        self.queue(priority).bytes
+        self.queue(priority).map_or(0, |queue| queue.bytes)
     }
 
     /// Frames that wait on one level.
     pub(super) fn queued_frames(&self, priority: Priority) -> usize {
-        self.queue(priority).lens.len()
+        self.queue(priority).map_or(0, |queue| queue.frames)
     }
 
     /// What waits on each level.
@@ -213,27 +225,34 @@ impl SendQueues {
 
     /// Bytes that wait on all levels.
     pub(super) fn total_bytes(&self) -> usize {
-        self.waiting.iter().map(|priority| self.queue(priority).bytes).sum()
+        self.queues.iter().flatten().map(|queue| queue.bytes).sum()
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.iter().all(Option::is_none)
     }
 
     /// Whether a frame of `len` bytes would be taken at this moment.
     fn has_room(&self, len: usize, priority: Priority, limit: QueueLimit) -> bool {
-        let queue = self.queue(priority);
-        queue.fits(len, limit)
-            || (queue.is_empty() && !self.holds_larger)
+        let (frames, bytes) = (self.queued_frames(priority), self.queued_bytes(priority));
+        (frames < limit.max_frames && bytes + len <= limit.max_bytes)
+            || (frames == 0 && !self.holds_larger)
             || canary::is(Canary::UnboundedQueue)
     }
 
-    fn push(&mut self, frame: Outgoing<'_>, priority: Priority, limit: QueueLimit) {
+    fn push(
+        &mut self,
+        frame: Outgoing<'_>,
+        priority: Priority,
+        limit: QueueLimit,
+        pool: &mut QueuePool,
+    ) -> &mut Queue {
         self.holds_larger |= frame.len() > limit.max_bytes;
-        self.queue_mut(priority).push(frame, limit);
-        self.waiting.set(priority, true);
-        debug_assert!(self.queue(priority).lens.len() <= limit.max_frames);
-        debug_assert!(self.holds_larger || self.queue(priority).bytes <= limit.max_bytes);
+        let queue = self.queues[index(priority)].get_or_insert_with(|| pool.take());
+        queue.push(frame, limit);
+        debug_assert!(queue.frames <= limit.max_frames);
+        debug_assert!(self.holds_larger || queue.bytes <= limit.max_bytes);
+        queue
     }
 
     /// Queues a frame, or says that there is no room and remembers that somebody waits for it.
@@ -241,16 +260,15 @@ impl SendQueues {
         &mut self,
         frame: Outgoing<'_>,
         priority: Priority,
-        limits: &Limits,
+        pool: &mut QueuePool,
     ) -> Result<(), Full> {
-        let limit = limits.queue(priority);
+        let limit = pool.limit(priority);
         if !self.has_room(frame.len(), priority, limit) {
-            self.refused.set(priority, true);
+            self.refused |= 1 << index(priority);
             return Err(Full);
         }
-        self.push(frame, priority, limit);
-        let queue = self.queue_mut(priority);
-        queue.kept = queue.lens.len();
+        let queue = self.push(frame, priority, limit, pool);
+        queue.kept = queue.frames;
         Ok(())
     }
 
@@ -261,27 +279,25 @@ impl SendQueues {
         &mut self,
         frame: Outgoing<'_>,
         priority: Priority,
-        limits: &Limits,
+        pool: &mut QueuePool,
     ) -> Result<usize, Full> {
-        let limit = limits.queue(priority);
+        let limit = pool.limit(priority);
         let is_larger = frame.len() > limit.max_bytes;
-        if is_larger && self.holds_larger && self.queue(priority).bytes <= limit.max_bytes {
+        if is_larger && self.holds_larger && self.queued_bytes(priority) <= limit.max_bytes {
             // The larger frame that is in the way waits on another level.
             return Err(Full);
         }
         let mut dropped = 0;
         while !self.has_room(frame.len(), priority, limit) {
-            if self.drop_oldest(priority, limit).is_none() {
-                return Err(Full);
-            }
+            self.drop_oldest(priority, limit).ok_or(Full)?;
             dropped += 1;
         }
-        self.push(frame, priority, limit);
+        self.push(frame, priority, limit, pool);
         Ok(dropped)
     }
 
     fn drop_oldest(&mut self, priority: Priority, limit: QueueLimit) -> Option<usize> {
-        if self.queue(priority).kept > 0 {
+        if self.queue(priority).is_some_and(|queue| queue.kept > 0) {
             return None;
         }
         let len = self.pop(priority, None)?;
@@ -290,19 +306,15 @@ impl SendQueues {
     }
 
     fn pop(&mut self, priority: Priority, out: Option<&mut Transmit>) -> Option<usize> {
-        let queue = self.queue_mut(priority);
-        let len = queue.pop(out);
-        let is_waiting = !queue.is_empty();
-        self.waiting.set(priority, is_waiting);
-        len
+        self.queues[index(priority)].as_mut()?.pop(out)
     }
 
     /// Moves frames into `out` until it holds `max_bytes` or nothing is left, the most urgent
     /// first.
-    pub(super) fn transmit(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
+    pub(super) fn transmit(&mut self, max_bytes: usize, pool: &mut QueuePool, out: &mut Transmit) {
         while out.len() < max_bytes {
             let Some(priority) = self.next_level() else { break };
-            if self.transmit_one(priority, limits, out).is_none() {
+            if self.transmit_one(priority, pool, out).is_none() {
                 break;
             }
         }
@@ -310,46 +322,50 @@ impl SendQueues {
 
     /// The same with nothing but what is critical: last words, and signs of life while all else is
     /// held back.
-    pub(super) fn transmit_critical(&mut self, max_bytes: usize, limits: &Limits, out: &mut Transmit) {
-        while out.len() < max_bytes && self.transmit_one(Priority::Critical, limits, out).is_some() {}
+    pub(super) fn transmit_critical(&mut self, max_bytes: usize, pool: &mut QueuePool, out: &mut Transmit) {
+        while out.len() < max_bytes && self.transmit_one(Priority::Critical, pool, out).is_some() {}
     }
 
-    fn transmit_one(&mut self, priority: Priority, limits: &Limits, out: &mut Transmit) -> Option<()> {
+    fn transmit_one(&mut self, priority: Priority, pool: &mut QueuePool, out: &mut Transmit) -> Option<()> {
         let len = self.pop(priority, Some(out))?;
-        self.holds_larger &= len <= limits.queue(priority).max_bytes;
-        self.queue_mut(priority).passed_over = 0;
-        for less_urgent in self.waiting.iter().filter(|it| index(*it) > index(priority)) {
-            self.queue_mut(less_urgent).passed_over += len;
+        self.holds_larger &= len <= pool.limit(priority).max_bytes;
+        let (queue, less_urgent) = self.queues[index(priority)..].split_first_mut()?;
+        for queue in less_urgent.iter_mut().flatten() {
+            queue.passed_over += len;
+        }
+        match queue.take_if(|queue| queue.frames == 0) {
+            Some(empty) => pool.give_back(empty),
+            None => queue.iter_mut().for_each(|queue| queue.passed_over = 0),
         }
         Some(())
     }
 
     /// The level whose turn it is: the most urgent, unless one below has waited too long.
     fn next_level(&self) -> Option<Priority> {
-        let most_urgent = self.waiting.iter().next()?;
-        let mut less_urgent = self.waiting.iter().filter(|it| index(*it) > index(most_urgent));
-        let starved = less_urgent.rfind(|priority| self.queue(*priority).passed_over >= MAX_PASSED_OVER);
-        Some(starved.unwrap_or(most_urgent))
+        let is_starved = |priority: &Priority| {
+            self.queue(*priority).is_some_and(|queue| queue.passed_over >= MAX_PASSED_OVER)
+        };
+        self.waiting().rfind(is_starved).or_else(|| self.waiting().next())
     }
 
     /// A level on which somebody was told `Full` and half of the room is free again. Asked once per
     /// refusal.
-    pub(super) fn take_writable(&mut self, limits: &Limits) -> Option<Priority> {
-        let writable = self.refused.iter().find(|priority| {
-            let (queue, limit) = (self.queue(*priority), limits.queue(*priority));
-            queue.bytes <= limit.max_bytes / 2 && queue.lens.len() <= limit.max_frames / 2
+    pub(super) fn take_writable(&mut self, pool: &QueuePool) -> Option<Priority> {
+        if self.refused == 0 {
+            return None;
+        }
+        let writable = Priority::ALL.into_iter().find(|priority| {
+            let limit = pool.limit(*priority);
+            self.refused & 1 << index(*priority) != 0
+                && self.queued_bytes(*priority) <= limit.max_bytes / 2
+                && self.queued_frames(*priority) <= limit.max_frames / 2
         })?;
-        self.refused.set(writable, false);
+        self.refused &= !(1 << index(writable));
         Some(writable)
     }
 
     /// Memory held, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
-        let held = |queue: &Queue| {
-            queue.copied.capacity()
-                + queue.lens.capacity() * size_of::<u32>()
-                + queue.shared.iter().map(Bytes::len).sum::<usize>()
-        };
-        self.queues.iter().map(held).sum()
+        self.queues.iter().flatten().map(|queue| queue.held_bytes()).sum()
     }
 }

@@ -3,12 +3,13 @@
 use core::fmt;
 
 use super::network::{Delivery, Network};
-use super::queues::{Full, MAX_COPIED_FRAME, Outgoing};
+use super::queues::{Full, Outgoing};
 use super::requests::Match;
 use super::transmit::Transmit;
 use crate::behaviour::Role;
 use crate::close::CloseReason;
 use crate::connection::ConnectionId;
+use crate::limits::MAX_COPIED_FRAME;
 use crate::request::{Expect, RequestId};
 use crate::wire::{self, EncodeError, FRAME_HEADER, Frame, Message, MessageType, Priority};
 
@@ -73,7 +74,7 @@ impl Network {
         let connection = self.table.get_mut(id).filter(|it| it.can_send()).ok_or(SendError::Closed)?;
         // Nothing may overtake a handshake, however urgent it is.
         let priority = if connection.is_established() { priority } else { Priority::Critical };
-        match connection.queues.send(frame, priority, &self.limits) {
+        match connection.queues.send(frame, priority, &mut self.queue_pool) {
             Ok(()) => {
                 connection.questions.answered(message_type);
                 self.was_queued(id, priority);
@@ -94,13 +95,13 @@ impl Network {
             let Some(connection) = self.table.get_mut(id).filter(|it| it.is_established()) else {
                 continue;
             };
-            let outgoing = Outgoing::Shared(frame);
+            let (outgoing, pool) = (Outgoing::Shared(frame), &mut self.queue_pool);
             let result = match priority {
                 Priority::High | Priority::Low => {
-                    connection.queues.send_or_drop_oldest(outgoing, priority, &self.limits)
+                    connection.queues.send_or_drop_oldest(outgoing, priority, pool)
                 }
                 Priority::Critical | Priority::Normal => {
-                    connection.queues.send(outgoing, priority, &self.limits).map(|()| 0)
+                    connection.queues.send(outgoing, priority, pool).map(|()| 0)
                 }
             };
             match result {
@@ -154,9 +155,10 @@ impl Network {
         let before = out.len();
         let max_len = before.saturating_add(max_bytes);
         if self.upload.is_limited() {
-            Self::transmit_shaped(&mut self.upload, id, connection, now, max_len, &self.limits, out);
+            let (upload, pool) = (&mut self.upload, &mut self.queue_pool);
+            Self::transmit_shaped(upload, id, connection, now, max_len, pool, out);
         } else {
-            connection.queues.transmit(max_len, &self.limits, out);
+            connection.queues.transmit(max_len, &mut self.queue_pool, out);
         }
         let bytes = (out.len() - before) as u64;
         self.statistics.bytes_sent += bytes;
@@ -166,7 +168,7 @@ impl Network {
         if bytes > 0 || is_held {
             connection.waiting_since = more.then_some(now);
         }
-        while let Some(priority) = connection.queues.take_writable(&self.limits) {
+        while let Some(priority) = connection.queues.take_writable(&self.queue_pool) {
             self.deliveries.push_back(Delivery::Writable(id, priority));
         }
         if let Some(at) = connection.shares.as_ref().and_then(|it| it.upload.wake_at()) {

@@ -4,10 +4,10 @@ use alloc::collections::{BTreeSet, VecDeque};
 
 use super::network::Network;
 use super::output::Delayed;
+use super::queues::QueuePool;
 use super::table::{Connection, Table};
 use super::transmit::Transmit;
 use crate::connection::ConnectionId;
-use crate::limits::Limits;
 use crate::shaper::{ByteRate, Shaper};
 use crate::time::Time;
 use crate::wire::{Batch, Priority};
@@ -285,7 +285,7 @@ impl Network {
         connection: &mut Connection,
         now: Time,
         max_len: usize,
-        limits: &Limits,
+        pool: &mut QueuePool,
         out: &mut Transmit,
     ) {
         let Connection { queues, shares: Some(shares), .. } = connection else { return };
@@ -294,7 +294,7 @@ impl Network {
             let before = out.len();
             let room = upload.room(id, share, now, queues.total_bytes());
             if room > 0 {
-                queues.transmit(max_len.min(before.saturating_add(room)), limits, out);
+                queues.transmit(max_len.min(before.saturating_add(room)), pool, out);
             } else {
                 if queues.queued_frames(Priority::Critical) == 0 {
                     break;
@@ -304,7 +304,7 @@ impl Network {
                     break;
                 }
                 Throttle::let_urgent_pass(share);
-                queues.transmit_critical(max_len.min(before.saturating_add(room)), limits, out);
+                queues.transmit_critical(max_len.min(before.saturating_add(room)), pool, out);
             }
             upload.charge(share, now, (out.len() - before) as u64);
         }

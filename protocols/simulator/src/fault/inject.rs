@@ -202,12 +202,12 @@ impl<B: NetworkBehaviour> Simulation<B> {
             FaultKind::ConnectionLoss(_) => self.tear(target),
             FaultKind::HalfOpen(_) => self.links[target].is_half_open = true,
             FaultKind::Corruption(_) => {
-                self.links[target].pipes.iter_mut().for_each(|it| it.corruptions += 1)
+                self.links[target].pipes.iter_mut().for_each(|it| it.trouble().corruptions += 1)
             }
             FaultKind::Truncation(number) => {
-                count(&mut self.links[target].pipes[side(*number)].truncations, true)
+                count(&mut self.links[target].pipes[side(*number)].trouble().truncations, true)
             }
-            FaultKind::Clog(number) => self.links[target].pipes[side(*number)].clogs += 1,
+            FaultKind::Clog(number) => self.links[target].pipes[side(*number)].trouble().clogs += 1,
             FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, true),
             FaultKind::SlowReader(_) => {
                 count(&mut self.nodes[target].slow_readings, true);
@@ -260,13 +260,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
             // A connection that leads nowhere stays like that until somebody gives it up.
             FaultKind::ConnectionLoss(_) | FaultKind::HalfOpen(_) | FaultKind::ClockJump { .. } => {}
             FaultKind::Corruption(_) => {
-                self.links[target].pipes.iter_mut().for_each(|it| it.corruptions -= 1)
+                self.links[target].pipes.iter_mut().for_each(|it| it.trouble().corruptions -= 1)
             }
             FaultKind::Truncation(number) => {
-                count(&mut self.links[target].pipes[side(number)].truncations, false)
+                count(&mut self.links[target].pipes[side(number)].trouble().truncations, false)
             }
             FaultKind::Clog(number) => {
-                self.links[target].pipes[side(number)].clogs -= 1;
+                self.links[target].pipes[side(number)].trouble().clogs -= 1;
                 self.release();
             }
             FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, false),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::messages::{GOSSIP, NEWS, NOTE, URGENT, numbered, sent_frames, sent_numbers};
 use super::tree::BY_PRIORITY;
-use crate::swarm::queues::{Full, Outgoing, SendQueues};
+use crate::swarm::queues::{Full, Outgoing, QueuePool, SendQueues};
 use crate::swarm::transmit::Transmit;
 use crate::wire::Priority;
 use crate::{Limits, QueueLimit};
@@ -16,14 +16,19 @@ use crate::{Limits, QueueLimit};
 /// After so many bytes of more urgent frames one that waits goes out.
 const MAX_PASSED_OVER: usize = 256 * 1024;
 
-/// Memory beside the frames: their lengths, four bytes for each that may wait, in buffers that
-/// double, and what an empty ring keeps.
-const BOOKKEEPING: usize = 4 * 2 * 1000 * 4 + 4 * 4096;
+/// Memory beside the frames: a mark of four bytes for each that is shared, the queues themselves, and
+/// what an empty ring keeps.
+const BOOKKEEPING: usize = 4 * 4 * 1000 + 4 * (4096 + 128);
 
-fn limits(max_frames: usize, max_bytes: usize) -> Limits {
-    Priority::ALL.into_iter().fold(Limits::default(), |limits, priority| {
+/// The same limit for each level.
+fn pool(max_frames: usize, max_bytes: usize) -> QueuePool {
+    QueuePool::new(&Priority::ALL.into_iter().fold(Limits::default(), |limits, priority| {
         limits.with_queue(priority, QueueLimit { max_frames, max_bytes })
-    })
+    }))
+}
+
+fn default_pool() -> QueuePool {
+    QueuePool::new(&Limits::default())
 }
 
 fn byte_of(priority: Priority) -> u8 {
@@ -35,21 +40,27 @@ fn byte_of(priority: Priority) -> u8 {
     }
 }
 
-fn take(queues: &mut SendQueues, max_bytes: usize, limits: &Limits) -> Vec<u8> {
+fn take(queues: &mut SendQueues, max_bytes: usize, pool: &mut QueuePool) -> Vec<u8> {
     let mut out = Transmit::new();
-    queues.transmit(max_bytes, limits, &mut out);
+    queues.transmit(max_bytes, pool, &mut out);
     let mut bytes = alloc::vec![0; out.len()];
     out.copy_to_slice(&mut bytes);
     bytes
 }
 
-fn send(queues: &mut SendQueues, priority: Priority, number: u32, bytes: usize, limits: &Limits) -> bool {
+fn send(
+    queues: &mut SendQueues,
+    priority: Priority,
+    number: u32,
+    bytes: usize,
+    pool: &mut QueuePool,
+) -> bool {
     let frame = numbered(byte_of(priority), 0, number, &alloc::vec![0; bytes]);
-    queues.send(Outgoing::Shared(&frame), priority, limits).is_ok()
+    queues.send(Outgoing::Shared(&frame), priority, pool).is_ok()
 }
 
-fn writable(queues: &mut SendQueues, limits: &Limits) -> Vec<Priority> {
-    core::iter::from_fn(|| queues.take_writable(limits)).collect()
+fn writable(queues: &mut SendQueues, pool: &QueuePool) -> Vec<Priority> {
+    core::iter::from_fn(|| queues.take_writable(pool)).collect()
 }
 
 /// One level, as the rules of [`SendQueues`] describe it.
@@ -186,27 +197,27 @@ proptest! {
         max_frames in 1..20_usize,
         max_bytes in 1024..15_000_usize,
     ) {
-        let limits = limits(max_frames, max_bytes);
+        let mut pool = pool(max_frames, max_bytes);
         let mut queues = SendQueues::default();
-        let mut model = Model { limit: limits.queue(Priority::Low), levels: Default::default() };
+        let mut model = Model { limit: QueueLimit { max_frames, max_bytes }, levels: Default::default() };
         for (number, operation) in (0..).zip(operations) {
             match operation {
                 Operation::Send { level, bytes } => {
                     let priority = Priority::ALL[level];
                     let frame = numbered(byte_of(priority), 0, number, &alloc::vec![0; bytes]);
-                    let sent = queues.send(Outgoing::Copied(frame.bytes()), priority, &limits).is_ok();
+                    let sent = queues.send(Outgoing::Copied(frame.bytes()), priority, &mut pool).is_ok();
                     prop_assert_eq!(sent, model.send(level, number, frame.len()));
                 }
                 Operation::SendOrDrop { level, bytes } => {
                     let priority = Priority::ALL[level];
                     let frame = numbered(byte_of(priority), 0, number, &alloc::vec![0; bytes]);
-                    let dropped = queues.send_or_drop_oldest(Outgoing::Shared(&frame), priority, &limits);
+                    let dropped = queues.send_or_drop_oldest(Outgoing::Shared(&frame), priority, &mut pool);
                     prop_assert_eq!(dropped.ok(), model.send_or_drop(level, number, frame.len()));
                 }
                 Operation::Take(max_bytes) => {
-                    let sent = take(&mut queues, max_bytes, &limits);
+                    let sent = take(&mut queues, max_bytes, &mut pool);
                     prop_assert_eq!(sent_numbers(&sent), model.transmit(max_bytes));
-                    prop_assert_eq!(writable(&mut queues, &limits), model.writable());
+                    prop_assert_eq!(writable(&mut queues, &pool), model.writable());
                 }
             }
             for (level, priority) in model.levels.iter().zip(Priority::ALL) {
@@ -227,6 +238,7 @@ proptest! {
         reads in any::<bool>(),
     ) {
         let limits = Limits::default();
+        let mut pool = QueuePool::new(&limits);
         let mut queues = SendQueues::default();
         let mut largest = 0;
         for (number, operation) in (0..).zip(operations) {
@@ -239,23 +251,24 @@ proptest! {
                     }
                     match operation {
                         Operation::Send { .. } => {
-                            let _full = queues.send(Outgoing::Shared(&frame), priority, &limits);
+                            let _full = queues.send(Outgoing::Shared(&frame), priority, &mut pool);
                         }
                         _ => {
-                            let _full = queues.send_or_drop_oldest(Outgoing::Shared(&frame), priority, &limits);
+                            let _full = queues.send_or_drop_oldest(Outgoing::Shared(&frame), priority, &mut pool);
                         }
                     }
                 }
                 Operation::Take(max_bytes) if reads => {
-                    take(&mut queues, max_bytes, &limits);
+                    take(&mut queues, max_bytes, &mut pool);
                 }
                 Operation::Take(_) => {}
             }
             let bound = limits.queue_bytes() + largest + BOOKKEEPING;
             prop_assert!(queues.held_bytes() <= bound, "{} of {bound}", queues.held_bytes());
         }
-        take(&mut queues, usize::MAX, &limits);
-        prop_assert!(queues.held_bytes() <= BOOKKEEPING, "an idle connection gives its memory back");
+        take(&mut queues, usize::MAX, &mut pool);
+        prop_assert_eq!(queues.held_bytes(), 0, "an idle connection gives its memory back");
+        prop_assert!(pool.held_bytes() <= BOOKKEEPING, "and of that little is kept");
     }
 }
 
@@ -263,10 +276,11 @@ proptest! {
 fn many_small_frames_hold_no_more_than_the_limit() {
     // A ring that doubles whenever it is full would hold up to twice as much.
     let limits = Limits::default();
+    let mut pool = QueuePool::new(&limits);
     for bytes in [20, 90, 300, 700, 1500, 4000] {
         let mut queues = SendQueues::default();
         for priority in Priority::ALL {
-            while send(&mut queues, priority, 0, bytes, &limits) {}
+            while send(&mut queues, priority, 0, bytes, &mut pool) {}
         }
         let bound = limits.queue_bytes() + BOOKKEEPING;
         assert!(queues.held_bytes() <= bound, "{} of {bound} in frames of {bytes}", queues.held_bytes());
@@ -275,14 +289,14 @@ fn many_small_frames_hold_no_more_than_the_limit() {
 
 #[test]
 fn frames_go_out_most_urgent_first_and_in_their_order() {
-    let limits = Limits::default();
+    let mut pool = default_pool();
     let mut queues = SendQueues::default();
     for number in 0..12 {
         let priority = Priority::ALL[(11 - number as usize) % 4];
         // One in three is too large to be copied.
-        assert!(send(&mut queues, priority, number, number as usize % 3 * 3000, &limits));
+        assert!(send(&mut queues, priority, number, number as usize % 3 * 3000, &mut pool));
     }
-    let sent = take(&mut queues, usize::MAX, &limits);
+    let sent = take(&mut queues, usize::MAX, &mut pool);
     let types: Vec<_> = sent_frames(&sent).into_iter().map(|(byte, _)| byte).collect();
     assert_eq!(types, BY_PRIORITY.map(|byte| [byte; 3]).concat());
     assert_eq!(sent_numbers(&sent), [3, 7, 11, 2, 6, 10, 1, 5, 9, 0, 4, 8]);
@@ -291,18 +305,18 @@ fn frames_go_out_most_urgent_first_and_in_their_order() {
 
 #[test]
 fn a_steady_stream_above_does_not_starve_the_lowest_level() {
-    let limits = Limits::default();
+    let mut pool = default_pool();
     let mut queues = SendQueues::default();
     for number in 0..4 {
-        assert!(send(&mut queues, Priority::Low, number, 100, &limits));
-        assert!(send(&mut queues, Priority::Normal, 10 + number, 100, &limits));
+        assert!(send(&mut queues, Priority::Low, number, 100, &mut pool));
+        assert!(send(&mut queues, Priority::Normal, 10 + number, 100, &mut pool));
     }
     let mut more_urgent = 0;
     let mut sent = Vec::new();
     while sent.len() < 8 {
         // There always is a block to send.
-        while send(&mut queues, Priority::High, 100, 50_000, &limits) {}
-        let bytes = take(&mut queues, 1, &limits);
+        while send(&mut queues, Priority::High, 100, 50_000, &mut pool) {}
+        let bytes = take(&mut queues, 1, &mut pool);
         match sent_numbers(&bytes)[..] {
             [100] => more_urgent += bytes.len(),
             [number] => {
@@ -318,70 +332,70 @@ fn a_steady_stream_above_does_not_starve_the_lowest_level() {
 
 #[test]
 fn a_frame_larger_than_its_queue_waits_alone() {
-    let limits = limits(10, 2000);
+    let mut pool = pool(10, 2000);
     let mut queues = SendQueues::default();
-    assert!(send(&mut queues, Priority::Normal, 0, 9000, &limits));
-    assert!(!send(&mut queues, Priority::Normal, 1, 0, &limits), "nothing fits behind it");
-    assert!(!send(&mut queues, Priority::High, 2, 9000, &limits), "nor a second one elsewhere");
-    assert!(send(&mut queues, Priority::High, 3, 1000, &limits));
-    let sent = take(&mut queues, usize::MAX, &limits);
+    assert!(send(&mut queues, Priority::Normal, 0, 9000, &mut pool));
+    assert!(!send(&mut queues, Priority::Normal, 1, 0, &mut pool), "nothing fits behind it");
+    assert!(!send(&mut queues, Priority::High, 2, 9000, &mut pool), "nor a second one elsewhere");
+    assert!(send(&mut queues, Priority::High, 3, 1000, &mut pool));
+    let sent = take(&mut queues, usize::MAX, &mut pool);
     assert_eq!(sent_numbers(&sent), [3, 0]);
-    assert!(send(&mut queues, Priority::High, 4, 9000, &limits));
+    assert!(send(&mut queues, Priority::High, 4, 9000, &mut pool));
 }
 
 #[test]
 fn a_larger_frame_that_finds_no_room_drops_nothing() {
-    let limits = limits(10, 2000);
+    let mut pool = pool(10, 2000);
     let mut queues = SendQueues::default();
-    assert!(send(&mut queues, Priority::Normal, 0, 9000, &limits));
-    assert!(send(&mut queues, Priority::High, 1, 1000, &limits));
+    assert!(send(&mut queues, Priority::Normal, 0, 9000, &mut pool));
+    assert!(send(&mut queues, Priority::High, 1, 1000, &mut pool));
     let large = numbered(NEWS, 0, 2, &[0; 9000]);
-    let refused = queues.send_or_drop_oldest(Outgoing::Shared(&large), Priority::High, &limits);
+    let refused = queues.send_or_drop_oldest(Outgoing::Shared(&large), Priority::High, &mut pool);
     assert_eq!(refused, Err(Full));
     assert_eq!(queues.queued_frames(Priority::High), 1, "what waited still does");
 }
 
 #[test]
 fn a_larger_frame_makes_room_for_the_next_one_of_its_level() {
-    let limits = limits(10, 2000);
+    let mut pool = pool(10, 2000);
     let mut queues = SendQueues::default();
     for number in 0..3 {
         let large = numbered(NEWS, 0, number, &[0; 9000]);
-        let dropped = queues.send_or_drop_oldest(Outgoing::Shared(&large), Priority::High, &limits);
+        let dropped = queues.send_or_drop_oldest(Outgoing::Shared(&large), Priority::High, &mut pool);
         assert_eq!(dropped, Ok(usize::from(number > 0)));
     }
-    let sent = take(&mut queues, usize::MAX, &limits);
+    let sent = take(&mut queues, usize::MAX, &mut pool);
     assert_eq!(sent_numbers(&sent), [2]);
 }
 
 #[test]
 fn room_is_announced_once_and_not_before_half_is_free() {
-    let limits = limits(10, 4000);
+    let mut pool = pool(10, 4000);
     let mut queues = SendQueues::default();
     let mut sent = 0;
-    while send(&mut queues, Priority::Normal, sent, 390, &limits) {
+    while send(&mut queues, Priority::Normal, sent, 390, &mut pool) {
         sent += 1;
     }
-    assert_eq!((sent, writable(&mut queues, &limits)), (10, Vec::new()));
+    assert_eq!((sent, writable(&mut queues, &pool)), (10, Vec::new()));
     for left in (5..10).rev() {
-        take(&mut queues, 1, &limits);
+        take(&mut queues, 1, &mut pool);
         let expected: &[_] = if left == 5 { &[Priority::Normal] } else { &[] };
-        assert_eq!(writable(&mut queues, &limits), expected, "{left} left");
+        assert_eq!(writable(&mut queues, &pool), expected, "{left} left");
     }
-    take(&mut queues, usize::MAX, &limits);
-    assert_eq!(writable(&mut queues, &limits), [], "nobody was refused since");
+    take(&mut queues, usize::MAX, &mut pool);
+    assert_eq!(writable(&mut queues, &pool), [], "nobody was refused since");
 }
 
 #[test]
 fn last_words_are_the_critical_frames() {
-    let limits = Limits::default();
+    let mut pool = default_pool();
     let mut queues = SendQueues::default();
     for (number, priority) in (0..).zip(Priority::ALL) {
-        send(&mut queues, priority, number, 10, &limits);
-        send(&mut queues, priority, number, 10_000, &limits);
+        send(&mut queues, priority, number, 10, &mut pool);
+        send(&mut queues, priority, number, 10_000, &mut pool);
     }
     let mut out = Transmit::new();
-    queues.transmit_critical(usize::MAX, &Limits::default(), &mut out);
+    queues.transmit_critical(usize::MAX, &mut pool, &mut out);
     let mut bytes = alloc::vec![0; out.len()];
     out.copy_to_slice(&mut bytes);
     assert_eq!(sent_numbers(&bytes), [0, 0]);

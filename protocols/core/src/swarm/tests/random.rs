@@ -22,9 +22,9 @@ fn run_for_long(seed: u8) {
     runner.perform(Operation::ShutDown);
     guarantees::check_all(&runner);
     assert_eq!(runner.node.counters(), (0, 0));
-    assert_eq!(runner.node.swarm.held_bytes(), 0);
     assert_eq!(runner.node.swarm.peers().count(), 0);
     let network = &runner.node.swarm.network;
+    assert_eq!(runner.node.swarm.held_bytes(), 0);
     assert!(network.timers.is_empty());
     assert_eq!((network.upload.waiting(), network.download.waiting()), (0, 0));
 }
