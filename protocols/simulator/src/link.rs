@@ -173,8 +173,6 @@ pub(crate) struct Trouble {
     pub(crate) held: VecDeque<Piece>,
     /// Bytes that were read while the way back was held up, on which the sender would hear of it.
     pub(crate) unheard: usize,
-    /// How many clogging faults hold it up.
-    pub(crate) clogs: u32,
     /// How many faults turn bits over in it.
     pub(crate) corruptions: u32,
     /// How many faults wait for the next piece, to cut it and end the stream.
@@ -216,11 +214,6 @@ impl Pipe {
     pub(crate) fn holds_something(&self) -> bool {
         self.trouble.as_ref().is_some_and(|trouble| !trouble.held.is_empty())
     }
-
-    /// Whether a fault clogs it.
-    pub(crate) fn is_clogged(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.clogs > 0)
-    }
 }
 
 /// A connection between two ends: 0 dialled, 1 accepted.
@@ -231,13 +224,15 @@ pub(crate) struct Link {
     pub(crate) hosts: [usize; 2],
     /// `pipes[i]` leads to `ends[i]`.
     pub(crate) pipes: [Pipe; 2],
+    /// How many faults hold up what is sent through the pipes.
+    pub(crate) clogs: [u32; 2],
     /// A fault swallows everything that is sent, and nobody is told.
     pub(crate) is_half_open: bool,
 }
 
 impl Link {
     pub(crate) fn new(ends: [End; 2], hosts: [usize; 2]) -> Self {
-        Self { ends, hosts, pipes: [Pipe::default(), Pipe::default()], is_half_open: false }
+        Self { ends, hosts, pipes: [Pipe::default(), Pipe::default()], clogs: [0; 2], is_half_open: false }
     }
 
     /// Whether nobody hears what the holder of `side` sends.

@@ -40,13 +40,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
     /// Whether a fault holds up what is sent towards an end of a link.
     pub(crate) fn is_held(&self, link: usize, side: usize) -> bool {
         let it = &self.links[link];
-        it.pipes[side].is_clogged() || self.injector.is_cut(it.hosts[1 - side], it.hosts[side])
+        it.clogs[side] > 0 || self.injector.is_cut(it.hosts[1 - side], it.hosts[side])
     }
 
     /// Counts the faults that do so.
     pub(crate) fn feel_hold(&mut self, link: usize, side: usize) {
         let it = &self.links[link];
-        if it.pipes[side].is_clogged() {
+        if it.clogs[side] > 0 {
             self.injector.felt_on_way(link, side);
         }
         self.injector.felt_between(it.hosts[1 - side], it.hosts[side]);

@@ -135,6 +135,7 @@ const fn frame_len(length: &[u8; 4]) -> usize {
 #[derive(Debug)]
 pub(super) struct QueuePool {
     limits: [QueueLimit; 4],
+    #[allow(clippy::vec_box, reason = "a queue moves between here and a connection by its pointer")]
     spare: Vec<Box<Queue>>,
 }
 

@@ -207,7 +207,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
             FaultKind::Truncation(number) => {
                 count(&mut self.links[target].pipes[side(*number)].trouble().truncations, true)
             }
-            FaultKind::Clog(number) => self.links[target].pipes[side(*number)].trouble().clogs += 1,
+            FaultKind::Clog(number) => self.links[target].clogs[side(*number)] += 1,
             FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, true),
             FaultKind::SlowReader(_) => {
                 count(&mut self.nodes[target].slow_readings, true);
@@ -266,7 +266,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 count(&mut self.links[target].pipes[side(number)].trouble().truncations, false)
             }
             FaultKind::Clog(number) => {
-                self.links[target].pipes[side(number)].trouble().clogs -= 1;
+                self.links[target].clogs[side(number)] -= 1;
                 self.release();
             }
             FaultKind::RefusedDials(_) => count(&mut self.nodes[target].refusals, false),
