@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 pub(crate) struct ShortQueue<T> {
     first: Option<T>,
     /// Nothing waits here while nothing is first.
+    #[allow(clippy::box_collection, reason = "one word in each of thousands of links, not four")]
     rest: Option<Box<VecDeque<T>>>,
 }
 
