@@ -41,11 +41,14 @@ impl Kind {
         })
     }
 
-    /// What somebody did who sent an item that the application refuses.
-    pub(crate) const fn refused(self) -> Offence {
+    /// What somebody did who sent an item that is refused. A version-1 node passes on what has the
+    /// layout of its message, before anybody has looked at more: that it sent the item says little about
+    /// it.
+    pub(crate) const fn refused(self, by_version_1: bool) -> Offence {
         use spacetime_core::chain::InvalidObject;
 
         match self {
+            _ if by_version_1 => Offence::Unchecked(self.message_type()),
             Self::Block => Offence::InvalidBlock(InvalidObject::Refused),
             _ => Offence::InvalidItem(self.message_type()),
         }

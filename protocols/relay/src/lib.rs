@@ -73,38 +73,44 @@
 
 extern crate alloc;
 
+mod announce;
 mod config;
 mod fetch;
+mod hosts;
 mod item;
 mod mempool;
 mod messages;
+mod outbox;
 mod pending;
 mod pool;
 mod rate;
 mod receive;
 mod seen;
+mod serve;
 mod spread;
 mod statistics;
 mod stock;
 
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 pub use config::{Config, InvalidConfig};
 use fetch::Fetches;
 pub use fetch::{MAX_FETCHES, MAX_FETCHES_PER_PEER};
+use hosts::Hosts;
 pub use item::{Item, Kind};
 pub use mempool::{MemoryPool, Mempool};
 pub use messages::Message;
+use outbox::{News, Outbox};
+use pending::Pending;
 pub use pending::{MAX_PENDING_BYTES, MAX_PENDING_ITEMS};
-use pending::{Pending, Share};
 pub use pool::{Pool, PoolLimits};
-use rate::{Allowance, Load};
+use rate::Load;
 pub use seen::{Mark, Seen};
 use spacetime_core::chain::ChainRules;
-use spacetime_core::wire::{self, Frame, Nothing};
+use spacetime_core::wire::{self, Frame, Nothing, Priority};
 use spacetime_core::{
-    CloseReason, ConnectionId, ConnectionMap, Context, Hash, Identity, Offence, Origin, Protocol, Recent,
-    Rng, Signal, Time, TokenBucket, Violation,
+    CloseReason, ConnectionId, ConnectionMap, Context, Hash, Identity, Origin, Protocol, Recent, Rng, Signal,
+    Time, Violation,
 };
 pub use statistics::Statistics;
 use stock::Stock;
@@ -114,8 +120,6 @@ pub const CAPABILITY: &str = "relay.announce";
 /// Its version.
 pub const CAPABILITY_VERSION: u16 = 1;
 
-/// Hosts of which is remembered how much they may still send.
-const MAX_HOSTS: usize = 4096;
 /// Peers that have left while items of theirs waited for a verdict.
 const MAX_DEPARTED: usize = 256;
 
@@ -132,6 +136,8 @@ pub enum Command {
         /// What was decided.
         verdict: Verdict,
     },
+    /// The transactions with these hashes are in a block now, whoever brought it: they wait no more.
+    Included(Vec<Hash>),
 }
 
 /// What the application decides about an item.
@@ -141,8 +147,11 @@ pub enum Verdict {
     Accept,
     /// It breaks the rules of the chain, whoever looks at it: charge who sent it.
     Reject,
-    /// It is of no use here or now, and nobody did wrong: do not pass it on.
+    /// It is of no use here, and nobody did wrong: do not pass it on, and do not ask again.
     Ignore,
+    /// It cannot be judged yet: forget that it was there, so that it is looked at when it comes again.
+    /// For what is small: every peer that has it may send it once more.
+    NotYet,
 }
 
 /// What the application is to do.
@@ -150,6 +159,9 @@ pub enum Verdict {
 #[non_exhaustive]
 pub enum Event {
     /// Something new has come. Decide about it, and answer with [`Command::Verdict`].
+    ///
+    /// Of a block the layout of the header was checked, of a transaction its layout, and nothing else:
+    /// what takes time is not done where all frames pass.
     Received {
         /// What.
         item: Item,
@@ -170,11 +182,12 @@ pub struct Relay<R, M = MemoryPool> {
     pending: Pending,
     fetches: Fetches,
     stock: Stock,
-    /// What hosts may still send that are not there now.
-    hosts: Recent<Origin, Allowance>,
-    /// Who has left before the verdict about what it sent.
-    departed: Recent<ConnectionId, (Identity, Origin)>,
+    hosts: Hosts,
+    /// Who has left before the verdict about what it sent, and whether it was a version-1 node.
+    departed: Recent<ConnectionId, (Identity, bool)>,
     load: Load,
+    /// When to look at what is held back from version-1 peers, if anything is.
+    look_at: Option<Time>,
     /// This node downloads the chain, and nothing new is of use to it.
     is_quiet: bool,
     statistics: Statistics,
@@ -185,12 +198,9 @@ struct Session {
     host: Origin,
     identity: Identity,
     can_announce: bool,
-    allowance: Allowance,
-    share: Share,
-    /// Questions about the pool that it may still ask.
-    pool_requests: TokenBucket,
-    /// Items that it was asked for.
-    fetches: usize,
+    is_version_1: bool,
+    outbox: Outbox,
+    news: News,
     statistics: Statistics,
 }
 
@@ -214,9 +224,10 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             rng,
             sessions: ConnectionMap::new(),
             pending: Pending::default(),
-            hosts: Recent::new(MAX_HOSTS),
+            hosts: Hosts::new(),
             departed: Recent::new(MAX_DEPARTED),
             load: Load::new(),
+            look_at: None,
             is_quiet: false,
             statistics: Statistics::default(),
         })
@@ -242,7 +253,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         self.seen.get(id, now)
     }
 
-    /// Items that wait for a verdict, and their bytes.
+    /// Items that wait for a verdict, and the memory that they keep.
     pub fn pending(&self) -> (usize, usize) {
         (self.pending.len(), self.pending.bytes())
     }
@@ -252,7 +263,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         self.fetches.len()
     }
 
-    /// Bytes of the items that can be fetched.
+    /// The memory that items keep which can be fetched.
     pub const fn stock_bytes(&self) -> usize {
         self.stock.bytes()
     }
@@ -274,15 +285,14 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
     fn on_established(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
         let Some(peer) = cx.peer(connection) else { return };
         let host = Origin::host(peer);
-        let remembered = self.hosts.get(&host).copied();
+        self.hosts.enter(&host, self.config.rate, cx.now());
         let session = Session {
             identity: peer.identity.clone(),
             can_announce: peer.can(CAPABILITY, CAPABILITY_VERSION),
-            allowance: remembered.unwrap_or_else(|| Allowance::new(self.config.rate, cx.now())),
+            is_version_1: peer.is_version_1(),
             host,
-            share: Share::default(),
-            pool_requests: TokenBucket::new(1, cx.now()),
-            fetches: 0,
+            outbox: Outbox::default(),
+            news: News::new(cx.now()),
             statistics: Statistics::default(),
         };
         self.sessions.insert(connection, session);
@@ -292,12 +302,11 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         let Some(session) = self.sessions.remove(connection) else { return };
         // It may have sent what somebody else brought first.
         if self.pending.len() > 0 {
-            self.departed.insert(connection, (session.identity, session.host.clone()));
+            self.departed.insert(connection, (session.identity, session.is_version_1));
         }
-        self.hosts.insert(session.host, session.allowance);
-        for failed in self.fetches.forget(connection, cx.now()) {
-            self.ask_instead(cx, failed.next);
-        }
+        self.hosts.leave(&session.host);
+        let failed = self.fetches.forget(connection, cx.now());
+        self.ask_others(cx, failed);
     }
 
     fn on_message(
@@ -340,12 +349,19 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         match command {
             Command::Publish(item) => self.publish(cx, &item),
             Command::Verdict { id, verdict } => self.judge(cx, id, verdict),
+            Command::Included(transactions) => transactions.iter().for_each(|it| self.mempool.remove(it)),
         }
+    }
+
+    fn on_writable(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId, _: Priority) {
+        self.go_on(cx, connection);
     }
 
     fn deadline(&self) -> Option<Time> {
         let verdict_at = self.pending.oldest().map(|(since, _)| since + self.config.verdict_timeout);
-        [verdict_at, self.fetches.deadline()].into_iter().flatten().min()
+        let stores = [self.stock.deadline(), self.mempool.deadline()];
+        let others = [verdict_at, self.fetches.deadline(), self.look_at];
+        others.into_iter().chain(stores).flatten().min()
     }
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Event>) {
@@ -355,13 +371,11 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         {
             self.judge(cx, id, Verdict::Ignore);
         }
-        // However much one did not send, it is one failure.
-        let mut silent = BTreeSet::new();
-        while let Some(failed) = self.fetches.pop_due(now) {
-            if silent.insert(failed.by) {
-                cx.report(failed.by, Offence::NoAnswer(failed.message_type));
-            }
-            self.fetch_failed(cx, failed);
+        self.on_fetch_deadline(cx);
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.send_held(cx);
         }
+        self.stock.drop_old(now);
+        self.mempool.drop_old(now);
     }
 }

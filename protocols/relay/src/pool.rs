@@ -1,9 +1,10 @@
 //! Things that wait to be used, of senders who do not trust each other.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use core::ops::RangeBounds;
 use core::time::Duration;
 
-use spacetime_core::{Hash, Origin, Time};
+use spacetime_core::{Origin, Time};
 
 /// How much a [`Pool`] holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +17,7 @@ pub struct PoolLimits {
     pub lifetime: Duration,
 }
 
-/// A bounded pool: transactions until they are in a block, blocks until their parent is there.
+/// A bounded pool of things with keys: transactions until they are in a block, blocks until their parent is there.
 ///
 /// When it is full, the oldest of the sender that takes most of it makes room. So whoever fills it
 /// pushes out its own: of `n` senders each keeps an `n`th part, whatever the others do. What was not
@@ -29,10 +30,10 @@ pub struct PoolLimits {
 /// The bound in bytes is the caller's, about 300 bytes for each thing are added to it. A sender is a
 /// host: many hosts can take much, but not the part of one that is there.
 #[derive(Clone, Debug)]
-pub struct Pool<T> {
+pub struct Pool<K, T> {
     limits: PoolLimits,
-    things: BTreeMap<Hash, Thing<T>>,
-    by_age: BTreeMap<u64, Hash>,
+    things: BTreeMap<K, Thing<T>>,
+    by_age: BTreeMap<u64, K>,
     senders: BTreeMap<Option<Origin>, Sent>,
     bytes: usize,
     next: u64,
@@ -54,7 +55,7 @@ struct Sent {
     ages: BTreeSet<u64>,
 }
 
-impl<T> Pool<T> {
+impl<K: Ord + Copy, T> Pool<K, T> {
     /// An empty pool.
     pub const fn new(limits: PoolLimits) -> Self {
         Self {
@@ -69,9 +70,9 @@ impl<T> Pool<T> {
 
     /// Puts something in that takes so many bytes; `sender` is none for this node itself. False if it
     /// is there already, or larger than the pool.
-    pub fn insert(&mut self, hash: Hash, value: T, bytes: usize, sender: Option<Origin>, now: Time) -> bool {
+    pub fn insert(&mut self, key: K, value: T, bytes: usize, sender: Option<Origin>, now: Time) -> bool {
         self.drop_old(now);
-        if self.things.contains_key(&hash) || bytes > self.limits.max_bytes || self.limits.max_count == 0 {
+        if self.things.contains_key(&key) || bytes > self.limits.max_bytes || self.limits.max_count == 0 {
             return false;
         }
         let age = self.next;
@@ -80,13 +81,13 @@ impl<T> Pool<T> {
         sent.bytes += bytes;
         sent.ages.insert(age);
         self.bytes += bytes;
-        self.by_age.insert(age, hash);
-        self.things.insert(hash, Thing { value, bytes, sender, since: now, age });
+        self.by_age.insert(age, key);
+        self.things.insert(key, Thing { value, bytes, sender, since: now, age });
         while self.bytes > self.limits.max_bytes || self.things.len() > self.limits.max_count {
             self.make_room();
         }
         debug_assert_eq!(self.things.len(), self.by_age.len(), "one age for each");
-        self.things.contains_key(&hash)
+        self.things.contains_key(&key)
     }
 
     /// Drops the oldest of the sender that takes most, by bytes or by number, whichever is scarce.
@@ -95,14 +96,14 @@ impl<T> Pool<T> {
         let share = |it: &Sent| if by_bytes { it.bytes } else { it.ages.len() };
         let most = self.senders.values().max_by_key(|it| share(it));
         let oldest = most.and_then(|it| it.ages.first());
-        if let Some(hash) = oldest.and_then(|age| self.by_age.get(age).copied()) {
-            self.remove(&hash);
+        if let Some(key) = oldest.and_then(|age| self.by_age.get(age).copied()) {
+            self.remove(&key);
         }
     }
 
     /// Takes something out.
-    pub fn remove(&mut self, hash: &Hash) -> Option<T> {
-        let thing = self.things.remove(hash)?;
+    pub fn remove(&mut self, key: &K) -> Option<T> {
+        let thing = self.things.remove(key)?;
         self.bytes -= thing.bytes;
         self.by_age.remove(&thing.age);
         if let Some(sent) = self.senders.get_mut(&thing.sender) {
@@ -117,22 +118,33 @@ impl<T> Pool<T> {
 
     /// Drops what has been there for too long.
     pub fn drop_old(&mut self, now: Time) {
-        while let Some((_, hash)) = self.by_age.first_key_value()
-            && self.things.get(hash).is_some_and(|it| it.since + self.limits.lifetime <= now)
+        while self.deadline().is_some_and(|at| at <= now)
+            && let Some((_, key)) = self.by_age.first_key_value()
         {
-            let hash = *hash;
-            self.remove(&hash);
+            let key = *key;
+            self.remove(&key);
         }
     }
 
+    /// When the oldest has been there for too long.
+    pub fn deadline(&self) -> Option<Time> {
+        let oldest = self.things.get(self.by_age.first_key_value()?.1)?;
+        Some(oldest.since + self.limits.lifetime)
+    }
+
     /// Something that is there.
-    pub fn get(&self, hash: &Hash) -> Option<&T> {
-        self.things.get(hash).map(|it| &it.value)
+    pub fn get(&self, key: &K) -> Option<&T> {
+        self.things.get(key).map(|it| &it.value)
+    }
+
+    /// The keys in a range, in their order.
+    pub fn range(&self, keys: impl RangeBounds<K>) -> impl Iterator<Item = &K> {
+        self.things.range(keys).map(|(key, _)| key)
     }
 
     /// All of it, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = (Hash, &T)> {
-        self.by_age.values().filter_map(|hash| Some((*hash, &self.things.get(hash)?.value)))
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.by_age.values().filter_map(|key| Some((key, &self.things.get(key)?.value)))
     }
 
     /// How many there are.
@@ -154,6 +166,8 @@ impl<T> Pool<T> {
 #[cfg(test)]
 mod tests {
     use core::net::{IpAddr, Ipv4Addr};
+
+    use spacetime_core::Hash;
 
     use super::*;
 

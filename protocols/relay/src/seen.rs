@@ -215,7 +215,7 @@ impl Seen {
 mod tests {
     use alloc::collections::VecDeque;
 
-    use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
+    use proptest::prelude::{ProptestConfig, Strategy as _, TestCaseError, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -285,6 +285,52 @@ mod tests {
         assert!(steps < 20_000, "{steps}");
     }
 
+    /// Takes the steps, and compares with a list after every so many of them.
+    fn compare_with_list(
+        capacity: usize,
+        numbers: u16,
+        every: usize,
+        steps: Vec<(u8, u16, u64)>,
+    ) -> Result<(), TestCaseError> {
+        let mut seen = seen(capacity, 10);
+        let mut list = VecDeque::<(Hash, Time, Option<Mark>)>::new();
+        let mut now = 0;
+        for (step, (what, number, later)) in steps.into_iter().enumerate() {
+            now += later;
+            let is_over = |it: &(Hash, Time, Option<Mark>)| it.1 + Duration::from_secs(10) <= at(now);
+            let is_known = |it: &(Hash, Time, Option<Mark>)| it.2.is_some() && !is_over(it);
+            let named = id(number);
+            if what == 0 {
+                seen.remove(&named);
+                list.iter_mut().filter(|it| it.0 == named).for_each(|it| it.2 = None);
+            } else {
+                let mark = if what == 1 { Mark::Accepted } else { Mark::Rejected };
+                seen.insert(named, mark, at(now));
+                if let Some(known) = list.iter_mut().find(|it| it.0 == named && is_known(it)) {
+                    known.2 = Some(mark);
+                } else {
+                    list.iter_mut().filter(|it| it.0 == named).for_each(|it| it.2 = None);
+                    for _ in 0..2 {
+                        if list.front().is_some_and(|it| it.2.is_none() || is_over(it)) {
+                            list.pop_front();
+                        }
+                    }
+                    if list.len() == capacity {
+                        list.pop_front();
+                    }
+                    list.push_back((named, at(now), Some(mark)));
+                }
+            }
+            prop_assert_eq!(seen.len(), list.len());
+            let compared = if step % every == 0 { 0..numbers } else { number..number + 1 };
+            for number in compared {
+                let known = list.iter().find(|it| it.0 == id(number) && is_known(it));
+                prop_assert_eq!(seen.get(&id(number), at(now)), known.and_then(|it| it.2));
+            }
+        }
+        Ok(())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -293,41 +339,24 @@ mod tests {
             capacity in 1..20_usize,
             steps in proptest::collection::vec((0..3_u8, 0..40_u16, 0..4_u64), 0..200),
         ) {
-            let mut seen = seen(capacity, 10);
-            let mut list = VecDeque::<(Hash, Time, Option<Mark>)>::new();
-            let mut now = 0;
-            for (what, number, later) in steps {
-                now += later;
-                let is_over = |it: &(Hash, Time, Option<Mark>)| it.1 + Duration::from_secs(10) <= at(now);
-                let is_known = |it: &(Hash, Time, Option<Mark>)| it.2.is_some() && !is_over(it);
-                let named = id(number);
-                if what == 0 {
-                    seen.remove(&named);
-                    list.iter_mut().filter(|it| it.0 == named).for_each(|it| it.2 = None);
-                } else {
-                    let mark = if what == 1 { Mark::Accepted } else { Mark::Rejected };
-                    seen.insert(named, mark, at(now));
-                    if let Some(known) = list.iter_mut().find(|it| it.0 == named && is_known(it)) {
-                        known.2 = Some(mark);
-                    } else {
-                        list.iter_mut().filter(|it| it.0 == named).for_each(|it| it.2 = None);
-                        for _ in 0..2 {
-                            if list.front().is_some_and(|it| it.2.is_none() || is_over(it)) {
-                                list.pop_front();
-                            }
-                        }
-                        if list.len() == capacity {
-                            list.pop_front();
-                        }
-                        list.push_back((named, at(now), Some(mark)));
-                    }
-                }
-                prop_assert_eq!(seen.len(), list.len());
-                for number in 0..40 {
-                    let known = list.iter().find(|it| it.0 == id(number) && is_known(it));
-                    prop_assert_eq!(seen.get(&id(number), at(now)), known.and_then(|it| it.2));
-                }
-            }
+            compare_with_list(capacity, 40, 1, steps)?;
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(30))]
+
+        /// Its ring and its table grow on the way.
+        #[test]
+        fn does_what_a_list_would_do_while_it_grows(
+            capacity in FIRST_ENTRIES..300,
+            steps in proptest::collection::vec(
+                (0..6_u8, 0..500_u16, (0..60_u64).prop_map(|it| u64::from(it == 0))),
+                0..900,
+            ),
+        ) {
+            let steps = steps.into_iter().map(|(what, number, later)| (what.min(2), number, later)).collect();
+            compare_with_list(capacity, 500, 100, steps)?;
         }
     }
 }

@@ -1,21 +1,19 @@
 //! Whom an item goes to, and how.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use smallvec::SmallVec;
 use spacetime_core::chain::ChainRules;
-use spacetime_core::wire::{
-    Announce, Announced, Hashes, MAX_POOL_HASHES, NotFound, PoolHashes, TxPoolRequest,
-};
-use spacetime_core::{ConnectionId, Context, Hash, Rate};
+use spacetime_core::wire::Announced;
+use spacetime_core::{ConnectionId, Context, SendError};
 
 use crate::item::Item;
 use crate::mempool::Mempool;
 use crate::{Event, Relay};
 
-/// How often a peer may ask for the pool.
-const POOL_REQUESTS: Rate = Rate { capacity: 2, interval: Duration::from_secs(10) };
+/// How often it is looked whether a version-1 peer has got its answer, while something is held back
+/// from one.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<R: ChainRules, M: Mempool> Relay<R, M> {
     /// Passes an item on to all who are not known to have it.
@@ -24,17 +22,23 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         let is_announced = payload_bytes >= self.config.announce_from_bytes;
         let mut whole = SmallVec::<[ConnectionId; 16]>::new();
         let mut named = SmallVec::<[ConnectionId; 16]>::new();
-        for (connection, session) in self.sessions.iter() {
+        let mut held = 0;
+        for (connection, session) in self.sessions.iter_mut() {
             if have.contains(&connection) {
                 continue;
             }
-            if is_announced && session.can_announce {
+            if session.outbox.holds_back() || cx.may_wait_for_answer(connection) {
+                let dropped = session.outbox.hold(&item.frame);
+                session.statistics.dropped += dropped;
+                self.statistics.dropped += dropped;
+                held += 1;
+            } else if is_announced && session.can_announce {
                 named.push(connection);
             } else {
                 whole.push(connection);
             }
         }
-        if whole.is_empty() && named.is_empty() {
+        if whole.is_empty() && named.is_empty() && held == 0 {
             return;
         }
         for _ in 0..self.config.push_peers.min(named.len()) {
@@ -43,65 +47,46 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         }
         self.statistics.relayed += 1;
         cx.broadcast(whole, &item.frame);
+        if held > 0 && self.look_at.is_none() {
+            self.look_at = Some(cx.now() + LOOK_INTERVAL);
+        }
         if named.is_empty() {
             return;
         }
+        self.stock.insert(item.id, &item.frame, &named, cx.now());
         let announced = Announced {
             message_type: item.kind.message_type(),
             payload_bytes: payload_bytes as u32,
             id: item.id,
         };
-        for connection in &named {
-            // Who does not read hears of it from others.
-            let _ = cx.send(*connection, &Announce::new(&[announced]));
-            self.count(*connection, |it| it.announced += 1);
-        }
-        self.stock.insert(item.id, item.frame.clone(), named.into_iter().collect(), cx.now());
-    }
-
-    /// A peer wants items that were announced to it.
-    pub(crate) fn on_fetch(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, hashes: Hashes<'_>) {
-        let mut missing = Vec::new();
-        for id in hashes.iter() {
-            let sent = match self.stock.fetch(&id, from) {
-                Some(frame) => cx.send_frame(from, frame).is_ok(),
-                None => false,
-            };
-            if !sent {
-                missing.push(id);
+        for connection in named {
+            if let Some(session) = self.sessions.get_mut(connection) {
+                session.outbox.announce(announced);
             }
-        }
-        if !missing.is_empty() {
-            // If it does not even take this, it asks another one in time.
-            let _ = cx.send(from, &NotFound { hashes: Hashes::from(&*missing) });
+            self.count(connection, |it| it.announced += 1);
+            self.go_on(cx, connection);
         }
     }
 
-    /// A peer wants to know what is in the pool. Transactions go out one by one, as many as there is
-    /// room for; hashes only to those that can read them.
-    pub(crate) fn on_pool_request(
-        &mut self,
-        cx: &mut Context<'_, Event>,
-        from: ConnectionId,
-        request: TxPoolRequest,
-    ) {
-        let now = cx.now();
-        let Some(session) = self.sessions.get_mut(from) else { return };
-        if !session.pool_requests.take(POOL_REQUESTS, now) {
-            return;
-        }
-        let max = usize::try_from(request.max_transactions).unwrap_or(0).min(MAX_POOL_HASHES);
-        let transactions = self.mempool.transactions().take(max);
-        if request.include_data {
-            for (_, frame) in transactions {
-                if cx.send_frame(from, frame).is_err() {
+    /// Sends version-1 peers what was held back from them, if they wait for no answer now.
+    pub(crate) fn send_held(&mut self, cx: &mut Context<'_, Event>) {
+        let mut holds_back = false;
+        for (connection, session) in self.sessions.iter_mut() {
+            if !session.outbox.holds_back() {
+                continue;
+            }
+            if cx.may_wait_for_answer(connection) {
+                holds_back = true;
+                continue;
+            }
+            while let Some(frame) = session.outbox.held() {
+                if cx.send_frame(connection, frame) == Err(SendError::Full) {
                     break;
                 }
+                session.outbox.take_held();
             }
-        } else if session.can_announce {
-            let hashes: Vec<Hash> = transactions.map(|(hash, _)| hash).collect();
-            // If it does not read, it does not wait for this either.
-            let _ = cx.send(from, &PoolHashes { hashes: Hashes::from(&*hashes) });
+            holds_back |= session.outbox.holds_back();
         }
+        self.look_at = holds_back.then(|| cx.now() + LOOK_INTERVAL);
     }
 }

@@ -1,8 +1,12 @@
 //! The relay, driven by hand.
 
 mod announce;
+mod fetch;
+mod hosts;
 mod pool;
 mod receive;
+mod serve;
+mod version_1;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,7 +19,8 @@ use spacetime_core::wire::{
     MessageType, NewBlock, NotFound, Nothing, PoolHashes, ProofSubmission, Transaction, TxPoolRequest,
 };
 use spacetime_core::{
-    ConnectionId, Context, Hash, NetworkBehaviour, Offence, Protocol, Rate, Rng, Signal, Violation,
+    Bandwidth, ConnectionId, Context, Hash, Input, Limits, NetworkBehaviour, Offence, Protocol, QueueLimit,
+    Rate, Rng, Signal, Violation,
 };
 use spacetime_handshake::Handshake;
 use spacetime_relay::{
@@ -67,14 +72,18 @@ struct Case {
 
 impl Case {
     fn new(config: Config) -> Self {
+        Self::with_limits(config, Limits::default())
+    }
+
+    fn with_limits(config: Config, limits: Limits) -> Self {
         let rng = Rng::from_number(1);
         let rules = SpacetimeRules::new(&development_genesis()).unwrap();
-        let lone = Lone::new(Node {
+        let node = Node {
             handshake: Handshake::new(spacetime_handshake::Config::new(CHAIN), &rng).unwrap(),
             relay: Relay::new(config, rules, MemoryPool::default(), &rng).unwrap(),
             ear: Ear,
-        });
-        Self { lone, received: Vec::new(), signals: Vec::new() }
+        };
+        Self { lone: Lone::with_limits(node, limits), received: Vec::new(), signals: Vec::new() }
     }
 
     /// So many peers that understand announcements, each on a host of its own.
@@ -94,6 +103,14 @@ impl Case {
             best_block: None,
         };
         self.lone.give_bytes(peer, &handshake_frame("a peer", Some(&announcement)));
+        self.lone.sent(peer);
+        peer
+    }
+
+    /// A version-1 node.
+    fn connect_version_1(&mut self, from: &str) -> ConnectionId {
+        let peer = self.lone.connect_from(from.parse().unwrap(), None);
+        self.lone.give_bytes(peer, &handshake_frame("a peer", None));
         self.lone.sent(peer);
         peer
     }

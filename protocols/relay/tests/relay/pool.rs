@@ -15,9 +15,13 @@ fn accepted_transactions_wait_in_the_pool_until_they_are_in_a_block() {
     in_block.iter().for_each(|bytes| case.accept(peer, bytes));
     case.accept(peer, &transaction(1));
     assert_eq!(case.relay().mempool().len(), in_block.len() + 1);
-    case.lone.give(peer, &NewBlock { bytes: &block });
-    let [(item, _)] = case.received().try_into().unwrap();
-    case.decide(&item, Verdict::Accept);
+    // Another signature is another item, and the same transaction.
+    let mut resigned = in_block[0].clone();
+    resigned[154] ^= 1;
+    case.accept(peer, &resigned);
+    assert_eq!(case.relay().mempool().len(), in_block.len() + 2);
+    let included = in_block.iter().map(|bytes| Tx::hash_of(bytes).unwrap()).collect();
+    case.lone.command(NodeCommand::Relay(Command::Included(included)));
     let left: Vec<_> = case.relay().mempool().transactions().map(|(hash, _)| hash).collect();
     assert_eq!(left, [Tx::hash_of(&transaction(1)).unwrap()]);
 }
@@ -52,6 +56,44 @@ fn hashes_only_are_not_sent_to_who_cannot_read_them() {
     case.sent(old);
     case.lone.give(old, &TxPoolRequest { max_transactions: 1, include_data: false });
     assert!(case.sent(old).is_empty());
+}
+
+#[test]
+fn what_is_in_no_block_for_three_hours_goes_though_nothing_else_happens() {
+    let mut case = Case::new(Config::default());
+    let [peer] = case.peers();
+    case.accept(peer, &transaction(1));
+    case.lone.advance(SECOND * 3600 * 3 - SECOND);
+    assert_eq!(case.relay().mempool().len(), 1);
+    case.lone.advance(SECOND);
+    assert!(case.relay().mempool().is_empty());
+}
+
+#[test]
+fn a_host_asks_for_the_pool_at_one_rate_however_many_connections_it_has() {
+    let mut case = Case::new(Config::default());
+    let [sender] = case.peers();
+    case.accept(sender, &transaction(1));
+    let request = TxPoolRequest { max_transactions: 1, include_data: false };
+    let told = (0..5).filter(|port| {
+        let asker = case.connect(&format!("9.9.9.9:{}", 1000 + port), true);
+        case.lone.give(asker, &request);
+        let is_told = !case.sent(asker).is_empty();
+        case.lone.end(asker);
+        is_told
+    });
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn hashes_of_a_large_pool_are_told_as_far_as_a_queue_holds_them() {
+    let mut case = Case::new(Config::default().with_rate(Rate { capacity: 10_000, interval: SECOND }));
+    let [sender, asker] = case.peers();
+    (0..5000).for_each(|number| case.accept(sender, &transaction(number)));
+    case.sent(asker);
+    case.lone.give(asker, &TxPoolRequest { max_transactions: i32::MAX, include_data: false });
+    let [(_, payload)] = case.lone.sent(asker).try_into().unwrap();
+    assert_eq!(PoolHashes::decode(&payload).unwrap().hashes.iter().count(), 4000);
 }
 
 #[test]

@@ -138,12 +138,12 @@ fn a_corrupted_copy_that_comes_first_does_not_suppress_the_block() {
 }
 
 #[test]
-fn a_block_that_its_header_does_not_fit_is_not_even_looked_at() {
+fn a_block_whose_header_is_none_is_not_even_looked_at() {
     let mut case = Case::new(Config::default());
     let [liar] = case.peers();
     let mut bytes = block(1, 2000);
-    // In its first transaction, in front of the signature.
-    bytes[310] ^= 1;
+    // The height is negative.
+    bytes[40] = 0xff;
     case.lone.give(liar, &NewBlock { bytes: &bytes });
     assert!(matches!(*case.offences(), [(peer, Offence::InvalidBlock(_))] if peer == liar));
     assert!(case.received().is_empty());
@@ -161,8 +161,8 @@ fn block_and_new_block_are_the_same_item() {
     let [(item, _)] = case.received().try_into().unwrap();
     assert_eq!((item.kind(), item.id()), (Kind::Block, Kind::Block.id(&bytes)));
     case.decide(&item, Verdict::Accept);
-    // It goes on as it came.
-    assert_eq!(case.sent(third), [MessageType::BLOCK]);
+    // It goes on under the name by which it is known.
+    assert_eq!(case.lone.sent(third), [(MessageType::NEW_BLOCK, bytes)]);
     assert!(case.sent(second).is_empty());
 }
 
@@ -183,6 +183,74 @@ fn blocks_that_this_node_cannot_take_are_told_to_whoever_downloads() {
 }
 
 #[test]
+fn a_peer_that_sends_the_same_again_and_again_is_news_once_and_many_blocks_are_news_a_few_times() {
+    let mut case = Case::new(Config::default().with_adaptive(false));
+    let [peer] = case.peers();
+    let blocks: Vec<_> = (0..20).map(|seed| block(seed, 500)).collect();
+    for bytes in &blocks {
+        case.lone.give(peer, &NewBlock { bytes });
+    }
+    for (item, _) in case.received() {
+        case.decide(&item, Verdict::Ignore);
+    }
+    assert_eq!(case.signals().len(), 4);
+    case.lone.advance(SECOND);
+    for _ in 0..10 {
+        case.lone.give(peer, &NewBlock { bytes: &blocks[0] });
+    }
+    assert_eq!(case.signals().len(), 1);
+    assert!(case.offences().is_empty());
+}
+
+#[test]
+fn verdicts_that_are_late_for_everything_that_waits_are_said_of_in_bounds() {
+    let mut case = Case::new(Config::default().with_rate(Rate { capacity: 100_000, interval: SECOND }));
+    let [first, second] = case.peers();
+    for seed in 0..500 {
+        let bytes = block(seed, 500);
+        case.lone.give(first, &NewBlock { bytes: &bytes });
+        case.lone.give(second, &NewBlock { bytes: &bytes });
+    }
+    assert_eq!(case.received().len(), 500);
+    // All of them at the same moment.
+    case.lone.advance(SECOND * 60);
+    assert_eq!((case.relay().pending(), case.signals().len()), ((0, 0), 8));
+}
+
+#[test]
+fn what_cannot_be_judged_yet_may_come_again() {
+    let mut case = Case::new(Config::default());
+    let [first, second, third] = case.peers();
+    let early = BlockAccepted { hash: Hash([5; 32]), height: 7 };
+    case.lone.give(first, &early);
+    let [(item, _)] = case.received().try_into().unwrap();
+    case.decide(&item, Verdict::NotYet);
+    assert_eq!(case.relay().mark(&item.id(), spacetime_core::Time::ZERO), None);
+    case.lone.give(second, &early);
+    let [(item, _)] = case.received().try_into().unwrap();
+    case.decide(&item, Verdict::Accept);
+    assert_eq!(case.sent(third), [MessageType::BLOCK_ACCEPTED]);
+    assert!(case.offences().is_empty());
+}
+
+#[test]
+fn verdicts_may_come_in_any_order_and_more_than_once() {
+    let mut case = Case::new(Config::default());
+    let [first, second] = case.peers();
+    (0..4).for_each(|number| case.lone.give(first, &Transaction { bytes: &transaction(number) }));
+    let items: Vec<_> = case.received().into_iter().map(|it| it.0).collect();
+    for place in [3, 1, 1, 0, 2] {
+        case.decide(&items[place], Verdict::Accept);
+        case.decide(&items[place], Verdict::Reject);
+    }
+    let sent: Vec<_> = case.lone.sent(second).into_iter().map(|it| it.1).collect();
+    assert_eq!(sent, [3, 1, 0, 2].map(transaction));
+    assert!(case.offences().is_empty());
+    case.lone.command(NodeCommand::Relay(Command::Verdict { id: Hash([9; 32]), verdict: Verdict::Reject }));
+    assert!(case.offences().is_empty());
+}
+
+#[test]
 fn a_node_that_downloads_the_chain_relays_nothing_and_hears_of_blocks() {
     let mut case = Case::new(Config::default());
     let [first, second] = case.peers();
@@ -193,6 +261,17 @@ fn a_node_that_downloads_the_chain_relays_nothing_and_hears_of_blocks() {
     assert!(
         case.signals().contains(&Signal::BlockAnnounced { from: first, hash: block_hash(&block(1, 500)) })
     );
+    // Nothing is asked for either, and sync hears of each block once.
+    case.signals();
+    let announced = |kind: Kind, number| Announced {
+        message_type: kind.message_type(),
+        payload_bytes: 155,
+        id: Hash([number; 32]),
+    };
+    let items = [announced(Kind::Block, 1), announced(Kind::Transaction, 2), announced(Kind::Block, 1)];
+    case.lone.give(second, &Announce::new(&items));
+    assert!(case.sent(second).is_empty() && case.relay().fetches() == 0);
+    assert_eq!(case.signals(), [Signal::BlockAnnounced { from: second, hash: Hash([1; 32]) }]);
     case.lone.act(|_, cx| cx.signal(Signal::InitialDownload(false)));
     case.lone.give(first, &Transaction { bytes: &transaction(1) });
     assert_eq!(case.received().len(), 1);
