@@ -1,18 +1,22 @@
 //! Carries out what sync and relay want done to the chain: the part without threads.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use spacetime_core::Hash;
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
-use spacetime_core::wire::{Block, BlockAccepted, Frame, Headers};
+use spacetime_core::wire::{Block, BlockAccepted, Frame, Headers, NewBlock};
+use spacetime_core::{Hash, Origin, Time};
 use spacetime_node::NodeCommand;
 use spacetime_relay::{Command as RelayCommand, Item, Kind, Verdict};
 use spacetime_sync::{Command, Event, State};
 
+use super::orphans::Orphans;
 use crate::store::{ChainStore, CheckedBlock, StoreError};
+
+#[cfg(test)]
+mod tests;
 
 /// How many blocks before the last one it may be that was accepted, to be worth telling.
 const MAX_ACCEPTED_AGE: u64 = 10;
@@ -20,32 +24,35 @@ const MAX_ACCEPTED_AGE: u64 = 10;
 /// What the application checks in a block before it is stored: signatures, proofs, balances; and in
 /// what is passed on.
 ///
-/// Layout, hashes and links were checked before.
+/// Layout, hashes and links were checked before. There is no default for any of it: what is accepted
+/// here goes on to everybody, in this node's name.
 pub trait Verifier: Send + Sync + 'static {
     /// Whether a block may follow the chain that ends before it.
     fn verify(&self, info: &HeaderInfo, block: &[u8]) -> Result<(), InvalidObject>;
 
-    /// Whether a transaction may wait to be in a block. Yes, unless somebody knows better.
-    fn verify_transaction(&self, transaction: &[u8]) -> Verdict {
-        let _ = transaction;
-        Verdict::Accept
-    }
+    /// Whether a transaction may wait to be in a block. Its hash does not cover its signature, so
+    /// nobody but this says whether that is right.
+    fn verify_transaction(&self, transaction: &[u8]) -> Verdict;
 
-    /// Whether a proof, as the payload of its message, is worth passing on. Yes, unless somebody knows
-    /// better.
-    fn verify_proof(&self, submission: &[u8]) -> Verdict {
-        let _ = submission;
-        Verdict::Accept
-    }
+    /// Whether a proof, as the payload of its message, is worth passing on.
+    fn verify_proof(&self, submission: &[u8]) -> Verdict;
 }
 
-/// Takes every block that is well-formed: for development networks.
+/// Takes all that is well-formed: for development networks, where nobody gains by lying.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AcceptAll;
 
 impl Verifier for AcceptAll {
     fn verify(&self, _: &HeaderInfo, _: &[u8]) -> Result<(), InvalidObject> {
         Ok(())
+    }
+
+    fn verify_transaction(&self, _: &[u8]) -> Verdict {
+        Verdict::Accept
+    }
+
+    fn verify_proof(&self, _: &[u8]) -> Verdict {
+        Verdict::Accept
     }
 }
 
@@ -56,6 +63,7 @@ pub struct ChainKeeper<R, V> {
     verifier: V,
     /// Up to where others have been told of the blocks, or need not be.
     told_height: AtomicU64,
+    orphans: Mutex<Orphans>,
 }
 
 impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
@@ -63,7 +71,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     pub fn new(store: Arc<dyn ChainStore>, rules: R, verifier: V) -> Self {
         // What was there before is news to nobody. A store that fails says so again.
         let told_height = AtomicU64::new(store.height().unwrap_or_default());
-        Self { store, rules, verifier, told_height }
+        Self { store, rules, verifier, told_height, orphans: Mutex::new(Orphans::new()) }
     }
 
     /// Carries out an effect; what the node is to be told. News that is no effect is ignored.
@@ -92,22 +100,49 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         Ok(item.map(|item| NodeCommand::Relay(RelayCommand::Publish(item))).into_iter().collect())
     }
 
-    /// Decides about an item; what the node is to be told. A block that follows the chain is stored.
-    pub fn judge(&self, item: &Item) -> Result<Vec<NodeCommand<R>>, StoreError> {
+    /// Decides about an item that a peer has sent; what the node is to be told. A block that follows
+    /// the chain is stored, and those that were waiting for it as well.
+    pub fn judge(&self, item: &Item, from: &Origin, now: Time) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let mut commands = Vec::new();
-        let verdict = match item.kind() {
-            Kind::Block => self.judge_block(item.payload(), &mut commands)?,
+        let verdict = self.decide(item, Some(from), now, &mut commands)?;
+        commands.insert(0, NodeCommand::Relay(RelayCommand::Verdict { id: item.id(), verdict }));
+        Ok(commands)
+    }
+
+    /// Decides about an item of this node's own, and has it told to everybody if it is valid.
+    pub fn publish(&self, item: &Item, now: Time) -> Result<(Verdict, Vec<NodeCommand<R>>), StoreError> {
+        let mut commands = Vec::new();
+        let verdict = self.decide(item, None, now, &mut commands)?;
+        if verdict == Verdict::Accept {
+            commands.insert(0, NodeCommand::Relay(RelayCommand::Publish(item.clone())));
+        }
+        Ok((verdict, commands))
+    }
+
+    fn decide(
+        &self,
+        item: &Item,
+        from: Option<&Origin>,
+        now: Time,
+        commands: &mut Vec<NodeCommand<R>>,
+    ) -> Result<Verdict, StoreError> {
+        Ok(match item.kind() {
+            Kind::Block => self.judge_block(item, from, now, commands)?,
             Kind::Transaction => self.verifier.verify_transaction(item.payload()),
             Kind::Proof => self.verifier.verify_proof(item.payload()),
             Kind::BlockAccepted => self.judge_accepted(item)?,
             _ => Verdict::Ignore,
-        };
-        commands.push(NodeCommand::Relay(RelayCommand::Verdict { id: item.id(), verdict }));
-        Ok(commands)
+        })
     }
 
-    fn judge_block(&self, bytes: &[u8], commands: &mut Vec<NodeCommand<R>>) -> Result<Verdict, StoreError> {
-        let tip = self.tip()?;
+    fn judge_block(
+        &self,
+        item: &Item,
+        from: Option<&Origin>,
+        now: Time,
+        commands: &mut Vec<NodeCommand<R>>,
+    ) -> Result<Verdict, StoreError> {
+        let (tip, bytes) = (self.tip()?, item.payload());
         let Ok(info) = self.rules.check_block(bytes) else { return Ok(Verdict::Reject) };
         if info.hash == tip.hash {
             // The hash says nothing of the signature and the proof: only the very same block is known good.
@@ -116,24 +151,69 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
         if info.parent != tip.hash {
             // It is old, or sync must fetch what comes before it.
+            if info.height > tip.height {
+                self.orphans().insert(item, &info, &tip, from, now);
+            }
             return Ok(Verdict::Ignore);
         }
-        match self.check(&tip, bytes) {
-            Ok(block) => {
-                self.store.append(&[block])?;
-                self.told_height.fetch_max(info.height, Ordering::Relaxed);
-                commands.push(NodeCommand::Sync(Command::TipMoved { tip: info }));
-                Ok(Verdict::Accept)
-            }
-            Err(_) => Ok(Verdict::Reject),
+        let Ok(block) = self.check(&tip, info, bytes) else { return Ok(Verdict::Reject) };
+        self.append(block, commands)?;
+        self.adopt(info, commands)?;
+        Ok(Verdict::Accept)
+    }
+
+    /// Stores a block that has come by the relay, and tells everybody that it was accepted: whoever
+    /// made it waits for that.
+    fn append(&self, block: CheckedBlock<'_>, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
+        let (info, included) = (block.info, self.included(block.bytes));
+        self.store.append(&[block])?;
+        self.told_height.fetch_max(info.height, Ordering::Relaxed);
+        commands.push(NodeCommand::Sync(Command::TipMoved { tip: info }));
+        commands.extend(included);
+        let accepted = BlockAccepted { hash: info.hash, height: info.height.cast_signed() };
+        if let Ok(item) = Item::block_accepted(&accepted) {
+            commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
         }
+        Ok(())
+    }
+
+    /// Takes the blocks that were waiting for this one, and for each other, and has them passed on.
+    fn adopt(&self, tip: HeaderInfo, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
+        let mut tip = tip;
+        loop {
+            let children = self.orphans().take_children(tip.hash);
+            let items = children.iter().filter_map(|frame| {
+                let bytes = frame.decode::<NewBlock<'_>>().ok()?.bytes;
+                let info = self.rules.check_block(bytes).ok()?;
+                Some((self.check(&tip, info, bytes).ok()?, Item::block(bytes).ok()?))
+            });
+            let Some((block, item)) = { items }.next() else { return Ok(()) };
+            tip = block.info;
+            self.append(block, commands)?;
+            commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
+        }
+    }
+
+    fn orphans(&self) -> std::sync::MutexGuard<'_, Orphans> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What of the pool is in a block.
+    fn included(&self, block: &[u8]) -> Option<NodeCommand<R>> {
+        let mut hashes = Vec::new();
+        self.rules.for_each_transaction(block, &mut |hash| hashes.push(hash));
+        (!hashes.is_empty()).then_some(NodeCommand::Relay(RelayCommand::Included(hashes)))
     }
 
     /// That a block was accepted is told on if it is one of the last of this chain.
     fn judge_accepted(&self, item: &Item) -> Result<Verdict, StoreError> {
         let Ok(accepted) = item.frame().decode::<BlockAccepted>() else { return Ok(Verdict::Reject) };
-        let height = accepted.height.unsigned_abs();
-        let is_new = height + MAX_ACCEPTED_AGE >= self.store.height()?;
+        let (height, tip_height) = (accepted.height.unsigned_abs(), self.store.height()?);
+        if height > tip_height {
+            // The block is on its way, or it is none.
+            return Ok(Verdict::NotYet);
+        }
+        let is_new = height + MAX_ACCEPTED_AGE >= tip_height;
         let is_ours = is_new && self.store.height_of(accepted.hash)? == Some(height);
         Ok(if is_ours { Verdict::Accept } else { Verdict::Ignore })
     }
@@ -156,9 +236,11 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         let mut checked = Vec::with_capacity(blocks.len());
         let mut commands = Vec::new();
         for bytes in blocks {
-            match self.check(&tip, bytes) {
+            let result = self.rules.check_block(bytes).and_then(|info| self.check(&tip, info, bytes));
+            match result {
                 Ok(block) => {
                     tip = block.info;
+                    commands.extend(self.included(bytes));
                     checked.push(block);
                 }
                 Err(error) => {
@@ -172,11 +254,16 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             self.store.append(&checked)?;
         }
         commands.push(NodeCommand::Sync(Command::Applied { tip }));
+        self.adopt(tip, &mut commands)?;
         Ok(commands)
     }
 
-    fn check<'a>(&self, parent: &HeaderInfo, bytes: &'a [u8]) -> Result<CheckedBlock<'a>, InvalidObject> {
-        let info = self.rules.check_block(bytes)?;
+    fn check<'a>(
+        &self,
+        parent: &HeaderInfo,
+        info: HeaderInfo,
+        bytes: &'a [u8],
+    ) -> Result<CheckedBlock<'a>, InvalidObject> {
         self.rules.check_link(parent, &info)?;
         self.verifier.verify(&info, bytes)?;
         Ok(CheckedBlock { info, header: self.rules.header_of(bytes)?, bytes })

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use bytes::Bytes;
 use spacetime_core::chain::ChainRules;
+use spacetime_core::{Origin, Time};
 use spacetime_node::{Node, NodeCommand};
-use spacetime_relay::{Item, MAX_PENDING_ITEMS};
+use spacetime_relay::{Item, MAX_PENDING_ITEMS, Verdict};
 use spacetime_sync::Event;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::chain_keeper::{ChainKeeper, Verifier};
 use crate::store::{ChainStore, StoreError};
@@ -22,7 +24,21 @@ const MAX_WAITING_READS: usize = 1024;
 #[derive(Debug)]
 enum Job {
     Apply(Vec<Bytes>),
-    Judge(Item),
+    Judge(Item, Origin),
+    Publish(Item, oneshot::Sender<Verdict>),
+}
+
+/// A way to have items of this node's own judged and published; it keeps no thread alive.
+#[derive(Clone, Debug)]
+pub(super) struct Publisher(mpsc::WeakSender<Job>);
+
+impl Publisher {
+    /// Has an item judged, and told to everybody if it is valid. None if the node has ended.
+    pub(super) async fn publish(&self, item: Item) -> Option<Verdict> {
+        let (sender, verdict) = oneshot::channel();
+        self.0.upgrade()?.send(Job::Publish(item, sender)).await.ok()?;
+        verdict.await.ok()
+    }
 }
 
 /// A chain, its rules and its verifier, and the threads that work on it.
@@ -87,8 +103,12 @@ impl ChainWorker {
     }
 
     /// Has an item judged. If too many wait already there is no verdict, and the relay goes on without.
-    pub fn judge(&self, item: Item) {
-        drop(self.jobs.try_send(Job::Judge(item)));
+    pub fn judge(&self, item: Item, from: Origin) {
+        drop(self.jobs.try_send(Job::Judge(item, from)));
+    }
+
+    pub(super) fn publisher(&self) -> Publisher {
+        Publisher(self.jobs.downgrade())
     }
 
     /// Waits until the store fails, which ends the node: what it says after a failed write is not
@@ -114,10 +134,21 @@ fn write<R: ChainRules + 'static, V: Verifier>(
     mut jobs: mpsc::Receiver<Job>,
     tell: impl Fn(NodeCommand<R>) -> bool,
 ) -> Result<(), StoreError> {
+    let began = Instant::now();
     while let Some(job) = jobs.blocking_recv() {
+        let now = Time::from_epoch(began.elapsed());
         let commands = match job {
             Job::Apply(blocks) => keeper.apply(&blocks)?,
-            Job::Judge(item) => keeper.judge(&item)?,
+            Job::Judge(item, from) => keeper.judge(&item, &from, now)?,
+            Job::Publish(item, sender) => {
+                let (verdict, commands) = keeper.publish(&item, now)?;
+                if !commands.into_iter().all(&tell) {
+                    break;
+                }
+                // Who asked may have gone.
+                let _ = sender.send(verdict);
+                continue;
+            }
         };
         if !commands.into_iter().all(&tell) {
             break;

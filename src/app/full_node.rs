@@ -172,7 +172,8 @@ impl FullNode {
 
     /// A way to talk to it while it runs.
     pub fn handle(&self) -> NodeHandle {
-        NodeHandle::new(self.swarm.handle(), &self.listen, self.peers_worker.writer().clone())
+        let writer = self.peers_worker.writer().clone();
+        NodeHandle::new(self.swarm.handle(), &self.listen, writer, self.worker.publisher())
     }
 
     /// Runs until `stop` is ready, then ends in order: peers are told, the chain and what is known of
@@ -191,8 +192,8 @@ impl FullNode {
                 Some(_) = lookups.join_next() => {}
                 Some(event) = swarm.next() => match event {
                     Event::Behaviour(NodeEvent::Sync(event)) => worker.carry_out(event).await,
-                    Event::Behaviour(NodeEvent::Relay(spacetime_relay::Event::Received { item, .. })) => {
-                        worker.judge(item);
+                    Event::Behaviour(NodeEvent::Relay(spacetime_relay::Event::Received { item, host, .. })) => {
+                        worker.judge(item, host);
                     }
                     Event::Behaviour(NodeEvent::Peers(event)) => match event {
                         spacetime_peers::Event::Resolve(seed) => {

@@ -7,9 +7,10 @@ use spacetime_core::{Address, NetworkBehaviour as _};
 use spacetime_node::{NodeCommand, Status};
 use spacetime_peers::book::Record;
 use spacetime_peers::{Command, Peers};
-use spacetime_relay::Item;
+use spacetime_relay::{Item, Verdict};
 use tokio::sync::oneshot;
 
+use super::chain_worker::Publisher;
 use super::full_node::FullNodeBehaviour;
 use super::peers_worker::PeersWriter;
 use crate::swarm::{Handle, SwarmGone};
@@ -20,6 +21,7 @@ pub struct NodeHandle {
     swarm: Handle<FullNodeBehaviour>,
     listen: Arc<[Address]>,
     peers_writer: PeersWriter,
+    publisher: Publisher,
 }
 
 impl NodeHandle {
@@ -27,8 +29,9 @@ impl NodeHandle {
         swarm: Handle<FullNodeBehaviour>,
         listen: &[Address],
         peers_writer: PeersWriter,
+        publisher: Publisher,
     ) -> Self {
-        Self { swarm, listen: listen.into(), peers_writer }
+        Self { swarm, listen: listen.into(), peers_writer, publisher }
     }
 
     /// The Swarm in which it runs.
@@ -55,19 +58,20 @@ impl NodeHandle {
         self.swarm.act(|node, _| node.peers.records()).await
     }
 
-    /// Tells everybody of a block, a transaction or a proof of this node's own, and says how many peers
-    /// there are.
+    /// Tells everybody of a block, a transaction or a proof of this node's own, if the node's verifier
+    /// accepts it, and says how many peers there are. A block must follow the chain, and is stored.
     ///
     /// # Errors
     ///
-    /// It has ended.
-    pub async fn publish(&self, item: Item) -> Result<usize, SwarmGone> {
-        let publish = NodeCommand::Relay(spacetime_relay::Command::Publish(item));
-        let act = self.swarm.act(move |node, cx| {
-            node.on_command(cx, publish);
-            cx.peers().count()
-        });
-        act.await
+    /// It is not accepted, or the node has ended.
+    pub async fn publish(&self, item: Item) -> Result<usize, PublishError> {
+        match self.publisher.publish(item).await {
+            Some(Verdict::Accept) => {}
+            Some(Verdict::Reject) => return Err(PublishError::Invalid),
+            Some(_) => return Err(PublishError::NoUse),
+            None => return Err(PublishError::Gone),
+        }
+        self.swarm.act(|_, cx| cx.peers().count()).await.map_err(|SwarmGone| PublishError::Gone)
     }
 
     /// Bans, trusts or the opposite, and returns when what has changed is on the disk.
@@ -102,6 +106,30 @@ impl NodeHandle {
         }
     }
 }
+
+/// Why nobody is told of an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It breaks the rules.
+    Invalid,
+    /// It breaks no rule, and is of no use here or now: a block that does not follow the chain.
+    NoUse,
+    /// The node has ended.
+    Gone,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invalid => "the node refuses it: it breaks the rules",
+            Self::NoUse => "the node has no use for it",
+            Self::Gone => "the node is stopping",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {}
 
 /// Why something does not hold, or only until the node ends.
 #[derive(Clone, PartialEq, Eq, Debug)]

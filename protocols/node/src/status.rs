@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use spacetime_core::chain::ChainRules;
-use spacetime_core::{Address, ConnectionId, Context, Direction, Origin, Peer, Time};
+use spacetime_core::{Address, ConnectionId, Context, Direction, Origin, Peer, Statistics, Time};
 use spacetime_peers::{Role, Target};
 use spacetime_sync::Progress;
 
@@ -74,6 +74,9 @@ pub struct RelayStatus {
     pub dropped: u64,
     /// Broke the rules, each time that one came.
     pub rejected: u64,
+    /// Bytes of all that the node sends and receives which limits of bandwidth have held back.
+    #[serde(default)]
+    pub delayed: u64,
 }
 
 /// The transactions that wait to be in a block.
@@ -127,7 +130,7 @@ impl<R: ChainRules + 'static> Node<R> {
             tip: TipStatus { height: progress.height, hash: progress.tip.to_string() },
             target: progress.target_height,
             sync: progress.into(),
-            relay: self.relay.statistics().into(),
+            relay: RelayStatus::new(self.relay.statistics(), cx.statistics()),
             mempool: MempoolStatus {
                 transactions: self.relay.mempool().len(),
                 bytes: self.relay.mempool().bytes(),
@@ -184,9 +187,10 @@ impl From<Progress> for SyncStatus {
     }
 }
 
-impl From<spacetime_relay::Statistics> for RelayStatus {
-    fn from(statistics: spacetime_relay::Statistics) -> Self {
-        let spacetime_relay::Statistics { relayed, duplicates, dropped, rejected, .. } = statistics;
-        Self { relayed, duplicates, dropped, rejected }
+impl RelayStatus {
+    fn new(relay: spacetime_relay::Statistics, swarm: Statistics) -> Self {
+        let spacetime_relay::Statistics { relayed, duplicates, dropped, rejected, .. } = relay;
+        let delayed = swarm.received_delayed.bytes.saturating_add(swarm.sent_delayed.bytes);
+        Self { relayed, duplicates, dropped, rejected, delayed }
     }
 }

@@ -167,6 +167,8 @@ pub enum Event {
         item: Item,
         /// Who was the first to bring it.
         from: ConnectionId,
+        /// On which host that is, for limits that outlast its connection.
+        host: Origin,
     },
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 use spacetime_core::chain::{ChainRules, InvalidObject};
 use spacetime_core::wire::{Frame, MessageType};
-use spacetime_core::{ConnectionId, Context, Hash, Offence, Signal, Time, Violation};
+use spacetime_core::{ConnectionId, Context, Hash, Offence, Origin, Signal, Time, Violation};
 
 use crate::item::{Item, Kind};
 use crate::mempool::Mempool;
@@ -70,15 +70,16 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         self.load.add(now);
         let holders = self.arrived(cx, &item);
         let Some(session) = self.sessions.get(from) else { return Ok(()) };
-        let Some(host) = self.hosts.get_mut(&session.host) else { return Ok(()) };
+        let origin = session.host.clone();
+        let Some(host) = self.hosts.get_mut(&origin) else { return Ok(()) };
         self.seen.insert(id, Mark::Pending, now);
-        self.pending.insert(item.clone(), from, session.host.clone(), &holders, &mut host.share, now);
+        self.pending.insert(item.clone(), from, origin.clone(), &holders, &mut host.share, now);
         self.count(from, |it| it.received += 1);
         if self.config.relay_first {
             let have: SmallVec<[ConnectionId; 8]> = holders.into_iter().chain([from]).collect();
             self.spread(cx, &item, &have);
         }
-        cx.emit(Event::Received { item, from });
+        cx.emit(Event::Received { item, from, host: origin });
         Ok(())
     }
 
@@ -194,7 +195,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
     }
 
     /// An item is valid: of a block no other payload is looked at, a transaction waits to be in one.
-    fn accepted(&mut self, item: &Item, from: Option<&spacetime_core::Origin>, now: Time) {
+    fn accepted(&mut self, item: &Item, from: Option<&Origin>, now: Time) {
         self.seen.insert(item.id, Mark::Accepted, now);
         match item.kind {
             Kind::Block => {

@@ -12,7 +12,7 @@ use spacetime_core::chain::{
 use spacetime_core::wire::MAX_HEADERS;
 use spacetime_core::{Address, Direction, Event, Hash, Identity, NetworkBehaviour, Peer, Swarm};
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
-use spacetime_relay::{Event as RelayEvent, Item};
+use spacetime_relay::{Event as RelayEvent, Item, Verdict};
 use spacetime_simulator::{
     Application, Boot, Byzantine, Disk, Effects, Judge, Simulation, Topology, Witness, node_address,
 };
@@ -86,6 +86,14 @@ impl MadeHere {
 impl Verifier for MadeHere {
     fn verify(&self, _: &HeaderInfo, block: &[u8]) -> Result<(), InvalidObject> {
         if self.blocks().contains(&Hash::of(block)) { Ok(()) } else { Err(InvalidObject::Refused) }
+    }
+
+    fn verify_transaction(&self, _: &[u8]) -> Verdict {
+        Verdict::Accept
+    }
+
+    fn verify_proof(&self, _: &[u8]) -> Verdict {
+        Verdict::Accept
     }
 }
 
@@ -345,8 +353,9 @@ impl Application<SimulatedNode> for NodeApplication {
             }
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Relay(RelayEvent::Received {
                 item,
+                host,
                 ..
-            }))) => tell(self.keeper.judge(item), effects),
+            }))) => tell(self.keeper.judge(item, host, effects.now()), effects),
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Peers(event))) => {
                 peers_disk::carry_out(&self.disk, event);
             }

@@ -119,7 +119,7 @@ impl Case {
     fn look(&mut self) {
         for event in self.lone.events() {
             match event {
-                NodeEvent::Relay(Event::Received { item, from }) => self.received.push((item, from)),
+                NodeEvent::Relay(Event::Received { item, from, .. }) => self.received.push((item, from)),
                 NodeEvent::Ear(signal) => self.signals.push(signal),
                 _ => {}
             }
