@@ -1,30 +1,10 @@
-//! How items spread through a thousand simulated nodes: announced by name, or flooded.
-//!
-//! `cargo bench --bench propagation [-- --nodes N] [--items N] [--json FILE]`. The default takes some
-//! minutes of CPU time.
-//!
-//! A network of 1,000 nodes with 8 connections each, by chance; 20 to 25 ms one way, and hosts that send
-//! and receive 10 MiB a second. Every node accepts what it is asked about within a millisecond. Items of
-//! one size are published one after the other, each by another node, and everybody must get each. The
-//! same network and the same items, for each way to spread them:
-//!
-//! * `flood`: sent whole to all who are not known to have it, as version 1 does;
-//! * `push N`: sent whole to N peers by chance, and announced to the others.
-//!
-//! For each: copies of an item that arrive for each one that was needed, all bytes received for each
-//! delivery (frames, announcements, questions and the rest), and the time until 50, 95 and 99 % have
-//! it, the mean over the items. The *bound* is the way from one end of the network to the other at the
-//! slowest a piece can travel: the diameter of the graph in hops, each 25 ms.
-
-#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
+//! A simulated network in which items spread, and how well they do.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use spacetime_core::chain::{DevelopmentChain, SpacetimeRules, development_genesis};
 use spacetime_core::wire::ProofSubmission;
 use spacetime_core::{Event, Hash, Limits, NetworkBehaviour, Swarm, Time};
@@ -39,8 +19,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// Within which an item must have reached everybody.
 const SETTLE_TIME: Duration = Duration::from_secs(20);
 
-/// Payloads, in bytes. From 16 KiB on they are blocks, below they are proofs.
-const SIZES: [usize; 9] = [128, 256, 512, 1024, 2048, 4096, 16 << 10, 100_000, 1_000_000];
+/// Payloads from so many bytes on are blocks, smaller ones proofs.
 const FIRST_BLOCK_BYTES: usize = 16 << 10;
 
 #[derive(NetworkBehaviour, Debug)]
@@ -51,21 +30,14 @@ struct Node {
 
 /// How an item is spread.
 #[derive(Clone, Copy)]
-enum Way {
+pub enum Way {
+    /// Whole to all.
     Flood,
+    /// Whole to so many, by name to the others.
     Push(usize),
 }
 
 impl Way {
-    const ALL: [Self; 5] = [Self::Flood, Self::Push(0), Self::Push(1), Self::Push(2), Self::Push(3)];
-
-    fn name(self) -> String {
-        match self {
-            Self::Flood => "flood".into(),
-            Self::Push(peers) => format!("push {peers}"),
-        }
-    }
-
     fn config(self) -> Config {
         match self {
             Self::Flood => Config::default().with_announce_from_bytes(usize::MAX),
@@ -97,21 +69,18 @@ impl Judge<Node> for Arrivals {
 }
 
 /// What one way to spread items of one size took.
-struct Row {
-    payload_bytes: usize,
-    way: Way,
-    reached_percent: f64,
-    copies: f64,
-    bytes: f64,
+#[derive(Debug)]
+pub struct Spread {
+    /// How many of a hundred who should have an item have it.
+    pub reached_percent: f64,
+    /// Copies that arrived for each one that was needed.
+    pub copies: f64,
+    /// Bytes that were received for each delivery.
+    pub bytes: f64,
     /// Until 50, 95 and 99 % have it, in milliseconds.
-    times: [f64; 3],
-    bound: f64,
-    cpu_seconds: f64,
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    pub times_ms: [f64; 3],
+    /// The way through the network at the slowest, in milliseconds.
+    pub bound_ms: f64,
 }
 
 fn network(nodes: usize, config: &Config, arrivals: &Rc<RefCell<Vec<Time>>>) -> Simulation<Node> {
@@ -194,15 +163,16 @@ fn items(payload_bytes: usize, count: usize) -> Vec<Item> {
     (0..count).map(proof).collect()
 }
 
-fn measure(payload_bytes: usize, way: Way, nodes: usize, count: usize) -> Row {
+/// Spreads so many items of this size, one after the other.
+pub fn measure(payload_bytes: usize, way: Way, nodes: usize, count: usize) -> Spread {
     let arrivals = Rc::new(RefCell::new(Vec::new()));
     let mut simulation = network(nodes, &way.config(), &arrivals);
-    let bound = diameter(&simulation) as f64 * 25.0;
+    let bound_ms = diameter(&simulation) as f64 * 25.0;
     let bytes_received = |simulation: &Simulation<Node>| -> u64 {
         (0..nodes).map(|node| simulation.swarm(node).statistics().bytes_received).sum()
     };
-    let (before, began) = (bytes_received(&simulation), cpu_seconds());
-    let mut times = [0.0; 3];
+    let before = bytes_received(&simulation);
+    let mut times_ms = [0.0; 3];
     let mut deliveries = 0;
     for (number, item) in items(payload_bytes, count).into_iter().enumerate() {
         let published_at = simulation.now();
@@ -211,7 +181,7 @@ fn measure(payload_bytes: usize, way: Way, nodes: usize, count: usize) -> Row {
         simulation.run_for(SETTLE_TIME);
         let arrivals = arrivals.borrow();
         deliveries += arrivals.len();
-        for (time, percent) in times.iter_mut().zip([50, 95, 99]) {
+        for (time, percent) in times_ms.iter_mut().zip([50, 95, 99]) {
             let at = arrivals.get(((nodes - 1) * percent).div_ceil(100) - 1);
             let taken = at.map_or(f64::INFINITY, |at| at.since(published_at).as_secs_f64() * 1000.0);
             *time += taken / count as f64;
@@ -220,54 +190,11 @@ fn measure(payload_bytes: usize, way: Way, nodes: usize, count: usize) -> Row {
     let duplicates: u64 =
         (0..nodes).map(|node| simulation.swarm(node).behaviour().relay.statistics().duplicates).sum();
     let deliveries = deliveries as f64;
-    Row {
-        payload_bytes,
-        way,
+    Spread {
         reached_percent: 100.0 * deliveries / ((nodes - 1) * count) as f64,
         copies: (deliveries + duplicates as f64) / deliveries,
         bytes: (bytes_received(&simulation) - before) as f64 / deliveries,
-        times,
-        bound,
-        cpu_seconds: cpu_seconds() - began,
+        times_ms,
+        bound_ms,
     }
-}
-
-fn main() -> std::io::Result<()> {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut nodes, mut count, mut json) = (1000, 5, None);
-    while let Some(argument) = arguments.next() {
-        let value = arguments.next().unwrap_or_default();
-        match argument.as_str() {
-            "--nodes" => nodes = value.parse().expect("a number of nodes"),
-            "--items" => count = value.parse().expect("a number of items"),
-            "--json" => json = Some(value),
-            other => panic!("there is no option {other}"),
-        }
-    }
-    println!(
-        "| payload bytes | way | reached % | copies | bytes per delivery | t50 ms | t95 ms | t99 ms | bound ms | CPU s |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    let mut lines = Vec::new();
-    for payload_bytes in SIZES {
-        for way in Way::ALL {
-            let Row { payload_bytes, way, reached_percent, copies, bytes, times, bound, cpu_seconds } =
-                measure(payload_bytes, way, nodes, count);
-            let [t50, t95, t99] = times;
-            let name = way.name();
-            println!(
-                "| {payload_bytes} | {name} | {reached_percent:.1} | {copies:.2} | {bytes:.0} | {t50:.0} | {t95:.0} \
-                 | {t99:.0} | {bound:.0} | {cpu_seconds:.1} |"
-            );
-            lines.push(format!(
-                "{{\"payload_bytes\":{payload_bytes},\"way\":\"{name}\",\"reached_percent\":{reached_percent},\
-                 \"copies\":{copies},\"bytes_per_delivery\":{bytes},\"t50_ms\":{t50},\"t95_ms\":{t95},\
-                 \"t99_ms\":{t99},\"bound_ms\":{bound}}}"
-            ));
-        }
-    }
-    if let Some(path) = json {
-        writeln!(std::fs::File::create(path)?, "{}", lines.join("\n"))?;
-    }
-    Ok(())
 }
