@@ -30,7 +30,7 @@ struct Node {
 
 /// How an item is spread.
 #[derive(Clone, Copy)]
-pub enum Way {
+pub(crate) enum Way {
     /// Whole to all.
     Flood,
     /// Whole to so many, by name to the others.
@@ -70,17 +70,17 @@ impl Judge<Node> for Arrivals {
 
 /// What one way to spread items of one size took.
 #[derive(Debug)]
-pub struct Spread {
+pub(crate) struct Spread {
     /// How many of a hundred who should have an item have it.
-    pub reached_percent: f64,
+    pub(crate) reached_percent: f64,
     /// Copies that arrived for each one that was needed.
-    pub copies: f64,
+    pub(crate) copies: f64,
     /// Bytes that were received for each delivery.
-    pub bytes: f64,
+    pub(crate) bytes: f64,
     /// Until 50, 95 and 99 % have it, in milliseconds.
-    pub times_ms: [f64; 3],
+    pub(crate) times_ms: [f64; 3],
     /// The way through the network at the slowest, in milliseconds.
-    pub bound_ms: f64,
+    pub(crate) bound_ms: f64,
 }
 
 fn network(nodes: usize, config: &Config, arrivals: &Rc<RefCell<Vec<Time>>>) -> Simulation<Node> {
@@ -164,7 +164,7 @@ fn items(payload_bytes: usize, count: usize) -> Vec<Item> {
 }
 
 /// Spreads so many items of this size, one after the other.
-pub fn measure(payload_bytes: usize, way: Way, nodes: usize, count: usize) -> Spread {
+pub(crate) fn measure(payload_bytes: usize, way: Way, nodes: usize, count: usize) -> Spread {
     let arrivals = Rc::new(RefCell::new(Vec::new()));
     let mut simulation = network(nodes, &way.config(), &arrivals);
     let bound_ms = diameter(&simulation) as f64 * 25.0;

@@ -113,7 +113,7 @@ fn after_five_minutes_it_may_come_again() {
 
 #[test]
 fn a_corrupted_copy_that_comes_first_does_not_suppress_the_block() {
-    let mut case = Case::new(Config::default());
+    let mut case = Case::new(Config::default().with_push_peers(2));
     let [liar, honest, third] = case.peers();
     let right = block(1, 1000);
     // The hash covers the header without its signature.
