@@ -213,7 +213,8 @@ impl<B: NetworkBehaviour> Driver<B> {
             assert!(wire.reader.held_bytes() <= max_held, "{} bytes held", wire.reader.held_bytes());
             match step {
                 Ok(ReadStep::Frames(batch)) => {
-                    self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+                    let rest = self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+                    assert!(rest.is_none(), "there are no limits of bandwidth");
                 }
                 Ok(ReadStep::NeedBytes) => return,
                 Ok(ReadStep::Blocked) => wire.is_blocked = true,
@@ -235,7 +236,8 @@ impl<B: NetworkBehaviour> Driver<B> {
         reader.set_established();
         reader.push(bytes);
         while let Ok(ReadStep::Frames(batch)) = reader.poll_frames() {
-            self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+            let rest = self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+            assert!(rest.is_none(), "nothing waits for a connection that is gone");
         }
     }
 

@@ -78,7 +78,7 @@ impl ConnectionTask {
                 let error = DialError::Transport(error.to_string().into());
                 inbox.push(Input::DialFailed(connection, error));
             }
-            Err(error) => inbox.push(Input::Closed(connection, transport_error(&error))),
+            Err(error) => inbox.push(Input::Closed(connection, transport_error(&error), 0)),
         }
     }
 }
@@ -167,7 +167,7 @@ impl Flow {
         if let Some(reason) = lost {
             self.reads = Reads::Over;
             let is_broken = matches!(reason, CloseReason::Transport(_));
-            self.inbox.push(Input::Closed(self.connection, reason));
+            self.inbox.push(Input::Closed(self.connection, reason, self.reader.cut_bytes()));
             if is_broken {
                 return Poll::Ready(());
             }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use spacetime_core::{ConnectionId, ConnectionMap, Transmit};
+use spacetime_core::{CloseReason, ConnectionId, ConnectionMap, Transmit};
 use tokio::runtime::Handle as Runtime;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -14,6 +14,9 @@ use super::link::Link;
 /// whose peers still have a moment to read why.
 pub(super) struct Connections {
     open: ConnectionMap<Open>,
+    /// What waits for a limit of bandwidth, and what came behind it. It is charged to the link like all
+    /// that was not handled, so it has the same bound.
+    held: ConnectionMap<VecDeque<Input>>,
     /// The latest that were closed, the oldest first. Some of them may have ended.
     closing: VecDeque<AbortHandle>,
     max_closing: usize,
@@ -23,15 +26,18 @@ pub(super) struct Connections {
 struct Open {
     link: Arc<Link>,
     task: AbortHandle,
-    /// What the core does not take yet, and what came behind it. It is charged to the link like all
-    /// that was not handled, so it has the same bound.
-    held: VecDeque<Input>,
 }
 
 impl Connections {
     /// No connections. Of those that are being closed, `max_closing` are kept.
     pub(super) fn new(max_closing: usize) -> Self {
-        Self { open: ConnectionMap::new(), closing: VecDeque::new(), max_closing, tasks: JoinSet::new() }
+        Self {
+            open: ConnectionMap::new(),
+            held: ConnectionMap::new(),
+            closing: VecDeque::new(),
+            max_closing,
+            tasks: JoinSet::new(),
+        }
     }
 
     pub(super) fn link(&self, connection: ConnectionId) -> Option<&Link> {
@@ -49,12 +55,48 @@ impl Connections {
         // Only here do they become more, so here is where those that have ended are taken out.
         while self.tasks.try_join_next().is_some() {}
         let task = self.tasks.spawn_on(task, runtime);
-        self.open.insert(connection, Open { link, task, held: VecDeque::new() });
+        self.open.insert(connection, Open { link, task });
     }
 
-    /// What of a connection is held back.
-    pub(super) fn held(&mut self, connection: ConnectionId) -> Option<&mut VecDeque<Input>> {
-        self.open.get_mut(connection).map(|it| &mut it.held)
+    /// Holds back what was taken out and must still wait, before all that is held of its connection.
+    pub(super) fn hold_again(&mut self, connection: ConnectionId, input: Input) {
+        match self.held.get_mut(connection) {
+            Some(held) => held.push_front(input),
+            None if self.open.contains(connection) => {
+                self.held.insert(connection, VecDeque::from([input]));
+            }
+            None => {}
+        }
+    }
+
+    /// Holds an input back if others of its connection are; otherwise it comes back.
+    ///
+    /// If the stream broke, there is nobody to answer what came before, and it is dropped: the end of
+    /// a connection does not wait until its debts are paid.
+    pub(super) fn hold_behind(&mut self, input: Input) -> Option<Input> {
+        if self.held.is_empty() {
+            return Some(input);
+        }
+        let held = match &input {
+            Input::Closed(_, CloseReason::Transport(_), _) => None,
+            Input::Frames(connection, ..) | Input::Closed(connection, ..) => self.held.get_mut(*connection),
+            _ => None,
+        };
+        match held {
+            Some(held) => held.push_back(input),
+            None => return Some(input),
+        }
+        None
+    }
+
+    /// Takes out what was held back first of a connection.
+    pub(super) fn take_held(&mut self, connection: ConnectionId) -> Option<Input> {
+        let held = self.held.get_mut(connection)?;
+        let input = held.pop_front();
+        if held.is_empty() {
+            self.held.remove(connection);
+        }
+        input
     }
 
     /// Gives a connection up, if it is there; its task still writes `last_words`.
@@ -63,7 +105,8 @@ impl Connections {
     /// time, is cut short: peers that never hang up can neither pile up tasks nor take the places of
     /// new connections.
     pub(super) fn close(&mut self, connection: ConnectionId, last_words: Transmit) {
-        let Some(Open { link, task, .. }) = self.open.remove(connection) else {
+        self.held.remove(connection);
+        let Some(Open { link, task }) = self.open.remove(connection) else {
             return;
         };
         link.close(last_words);

@@ -23,8 +23,8 @@ pub(super) enum Input {
     Frames(ConnectionId, Batch, usize),
     /// All that was handed over was taken, and more was waiting.
     Writable(ConnectionId),
-    /// A connection ended.
-    Closed(ConnectionId, CloseReason),
+    /// A connection ended, and so many bytes of a frame were cut short.
+    Closed(ConnectionId, CloseReason, usize),
 }
 
 /// An empty queue keeps room for at most so many.

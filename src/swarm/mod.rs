@@ -86,10 +86,8 @@ pub struct Swarm<B: NetworkBehaviour> {
     inbox: Arc<Inbox>,
     /// What was taken out of the inbox and is not handled yet.
     inputs: VecDeque<Input>,
-    /// Whose frames were held back and are taken now.
+    /// Whose inputs were held back and are handled now.
     reads_on: Option<ConnectionId>,
-    /// What arrives may have to wait for a limit of bandwidth.
-    is_limited: bool,
     connections: Connections,
     orders: mpsc::Receiver<Order<B>>,
     handle: Handle<B>,
@@ -112,7 +110,6 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         let core = spacetime_core::Swarm::new(behaviour, config.peer_id, config.limits.clone())?;
         let (sender, orders) = mpsc::channel(MAX_WAITING_ORDERS);
         let connections = Connections::new(config.limits.max_connections());
-        let is_limited = config.limits.bandwidth().limits_download();
         Ok(Self {
             rules: Arc::new(core.rules().clone()),
             has_gate: core.behaviour().claims().has_gate(),
@@ -123,7 +120,6 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             inbox: Arc::default(),
             inputs: VecDeque::new(),
             reads_on: None,
-            is_limited,
             connections,
             orders,
             handle: Handle::new(sender),
@@ -298,8 +294,11 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
                 self.connections.close(connection, Transmit::new());
             }
             Input::Frames(connection, batch, charge) => {
-                self.core.handle_frames(now, connection, batch);
-                if let Some(link) = self.connections.link(connection) {
+                let rest = self.core.handle_frames(now, connection, batch);
+                if let Some(rest) = rest {
+                    self.reads_on = None;
+                    self.connections.hold_again(connection, Input::Frames(connection, rest, charge));
+                } else if let Some(link) = self.connections.link(connection) {
                     link.handled(charge);
                 }
             }
@@ -308,7 +307,8 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
                 self.core.handle_deadline(now);
                 self.hand_over(connection);
             }
-            Input::Closed(connection, reason) => {
+            Input::Closed(connection, reason, cut_bytes) => {
+                self.core.handle_cut(now, connection, cut_bytes);
                 self.core.handle_closed(now, connection, reason);
                 self.carry_out();
                 // If the core has nothing more to say, its task still writes what it was handed.
@@ -325,43 +325,29 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         }
     }
 
-    /// The next input that the core takes now. What it does not take waits with its connection, and
-    /// so does what came behind it.
+    /// The next input that can be handled. What comes behind frames that wait for a limit of
+    /// bandwidth waits with them.
     fn next_input(&mut self) -> Option<Input> {
         if let Some(input) = self.next_held() {
             return Some(input);
         }
-        while let Some(input) = self.next_from_inbox() {
-            let (Input::Frames(connection, ..) | Input::Closed(connection, _)) = input else {
+        loop {
+            let input = self.next_from_inbox()?;
+            if let Some(input) = self.connections.hold_behind(input) {
                 return Some(input);
-            };
-            if !self.is_limited {
-                return Some(input);
-            }
-            let now = self.now();
-            match self.connections.held(connection) {
-                Some(held) if !held.is_empty() || !takes(&mut self.core, now, &input) => {
-                    held.push_back(input)
-                }
-                _ => return Some(input),
             }
         }
-        None
     }
 
-    /// The next input that was held back and is taken now.
+    /// The next input that was held back and may be handled now.
     fn next_held(&mut self) -> Option<Input> {
         loop {
             if self.reads_on.is_none() {
                 self.reads_on = self.core.poll_readable();
             }
-            let connection = self.reads_on?;
-            let now = self.now();
-            let held = self.connections.held(connection);
-            if let Some(held) = held
-                && held.front().is_some_and(|input| takes(&mut self.core, now, input))
-            {
-                return held.pop_front();
+            let input = self.connections.take_held(self.reads_on?);
+            if input.is_some() {
+                return input;
             }
             self.reads_on = None;
         }
@@ -412,14 +398,6 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             }
             _ => {}
         }
-    }
-}
-
-/// Whether the core takes an input now.
-fn takes<B: NetworkBehaviour>(core: &mut spacetime_core::Swarm<B>, now: Now, input: &Input) -> bool {
-    match input {
-        Input::Frames(connection, batch, _) => core.takes_frames(now, *connection, batch),
-        _ => true,
     }
 }
 

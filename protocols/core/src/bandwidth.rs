@@ -3,9 +3,9 @@
 use crate::limits::InvalidLimits;
 use crate::shaper::ByteRate;
 
-/// The least that a limit can be, in bytes per second: a handshake fits many times into the time that
-/// a connection has for it.
-const MIN_BYTES_PER_SECOND: u64 = 1024;
+/// The least that a limit can be, in bytes per second. A quarter of it is for what is urgent, so ten of
+/// the largest first frames pass in the 5 s that a connection has for its handshake.
+const MIN_BYTES_PER_SECOND: u64 = 8192;
 
 /// How many bytes per second may be sent and received, on each connection and on all together, frame
 /// headers included. What is over it waits; nothing is dropped for it, and a frame that is larger
@@ -14,13 +14,20 @@ const MIN_BYTES_PER_SECOND: u64 = 1024;
 /// By default there is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bandwidth {
-    upload: [ByteRate; 2],
-    download: [ByteRate; 2],
+    upload_per_peer: ByteRate,
+    upload: ByteRate,
+    download_per_peer: ByteRate,
+    download: ByteRate,
 }
 
 impl Default for Bandwidth {
     fn default() -> Self {
-        Self { upload: [ByteRate::UNLIMITED; 2], download: [ByteRate::UNLIMITED; 2] }
+        Self {
+            upload_per_peer: ByteRate::UNLIMITED,
+            upload: ByteRate::UNLIMITED,
+            download_per_peer: ByteRate::UNLIMITED,
+            download: ByteRate::UNLIMITED,
+        }
     }
 }
 
@@ -35,60 +42,55 @@ impl Bandwidth {
     /// What may be sent to each peer, in bytes per second.
     #[must_use]
     pub const fn with_upload_per_peer(mut self, bytes_per_second: Option<u64>) -> Self {
-        self.upload[0] = rate(bytes_per_second);
+        self.upload_per_peer = rate(bytes_per_second);
         self
     }
 
     /// What may be sent to all peers together, in bytes per second.
     #[must_use]
     pub const fn with_upload(mut self, bytes_per_second: Option<u64>) -> Self {
-        self.upload[1] = rate(bytes_per_second);
+        self.upload = rate(bytes_per_second);
         self
     }
 
     /// What is taken from each peer, in bytes per second.
     #[must_use]
     pub const fn with_download_per_peer(mut self, bytes_per_second: Option<u64>) -> Self {
-        self.download[0] = rate(bytes_per_second);
+        self.download_per_peer = rate(bytes_per_second);
         self
     }
 
     /// What is taken from all peers together, in bytes per second.
     #[must_use]
     pub const fn with_download(mut self, bytes_per_second: Option<u64>) -> Self {
-        self.download[1] = rate(bytes_per_second);
+        self.download = rate(bytes_per_second);
         self
     }
 
     /// What may be sent to each peer.
     pub const fn upload_per_peer(&self) -> ByteRate {
-        self.upload[0]
+        self.upload_per_peer
     }
 
     /// What may be sent to all peers together.
     pub const fn upload(&self) -> ByteRate {
-        self.upload[1]
+        self.upload
     }
 
     /// What is taken from each peer.
     pub const fn download_per_peer(&self) -> ByteRate {
-        self.download[0]
+        self.download_per_peer
     }
 
     /// What is taken from all peers together.
     pub const fn download(&self) -> ByteRate {
-        self.download[1]
-    }
-
-    /// Whether what arrives may have to wait.
-    pub const fn limits_download(&self) -> bool {
-        !self.download[0].is_unlimited() || !self.download[1].is_unlimited()
+        self.download
     }
 
     pub(crate) fn validate(&self) -> Result<(), InvalidLimits> {
-        let rates = self.upload.iter().chain(&self.download);
-        if rates.into_iter().any(|rate| rate.bytes_per_second() < MIN_BYTES_PER_SECOND) {
-            return Err(InvalidLimits { name: "bandwidth", must: "be at least 1024 bytes per second" });
+        let rates = [self.upload_per_peer, self.upload, self.download_per_peer, self.download];
+        if rates.iter().any(|rate| rate.bytes_per_second() < MIN_BYTES_PER_SECOND) {
+            return Err(InvalidLimits { name: "bandwidth", must: "be at least 8192 bytes per second" });
         }
         Ok(())
     }

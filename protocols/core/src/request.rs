@@ -19,7 +19,8 @@ pub struct Expect {
     /// it. Answers without one are matched in the order of the requests, which is the only order
     /// that version 1 has.
     pub object_id: Option<Hash>,
-    /// How long to wait.
+    /// How long to wait. What this node holds back itself, by its limits of bandwidth, does not count:
+    /// see [`Patience`](crate::Patience).
     pub timeout: Duration,
 }
 

@@ -73,6 +73,16 @@ impl Shaper {
         Self { debt: 0, counted: Time::ZERO, ready: Time::ZERO }
     }
 
+    /// The one of two that owes more.
+    pub(crate) fn or_larger(self, other: Self, rate: ByteRate, now: Time) -> Self {
+        if other.debt_at(rate, now) > self.debt_at(rate, now) { other } else { self }
+    }
+
+    /// Whether anything is not paid for yet.
+    pub(crate) fn owes(&self, rate: ByteRate, now: Time) -> bool {
+        self.debt_at(rate, now) > 0
+    }
+
     /// Whether something may pass.
     #[inline]
     pub fn is_ready(&self, now: Time) -> bool {

@@ -62,7 +62,8 @@ pub use config::{Config, InvalidConfig, Legacy};
 use spacetime_core::wire::{self, Announcement, Extension, Frame, HandshakeAck, MessageType, TypeRule};
 use spacetime_core::{
     Claims, CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Direction, Hash, Input,
-    NetworkBehaviour, Offence, OpeningConnection, PeerId, PeerInfo, Rng, Role, Signal, Time, Violation,
+    NetworkBehaviour, Offence, OpeningConnection, Patience, PeerId, PeerInfo, Rng, Role, Signal, Time,
+    Violation,
 };
 
 /// The gate. One per node; see the [crate].
@@ -73,8 +74,9 @@ pub struct Handshake {
     nonce: u64,
     best_block: Option<(u64, Hash)>,
     opening: ConnectionMap<Step>,
-    /// When a silent peer is taken for a version-1 node.
-    graces: Deadlines<ConnectionId>,
+    /// How long a peer may be silent until it is taken for a version-1 node.
+    graces: ConnectionMap<Patience>,
+    deadlines: Deadlines<ConnectionId>,
 }
 
 /// What the gate waits for on a connection.
@@ -110,7 +112,8 @@ impl Handshake {
             nonce: rng.fork("handshake").u64(),
             best_block,
             opening: ConnectionMap::new(),
-            graces: Deadlines::new(),
+            graces: ConnectionMap::new(),
+            deadlines: Deadlines::new(),
         })
     }
 
@@ -129,7 +132,7 @@ impl Handshake {
         };
         self.opening.insert(connection, step);
         if self.config.legacy() == Legacy::Serve {
-            self.graces.set(connection, cx.now() + self.config.grace());
+            self.begin_grace(cx, connection);
         }
         if direction == Direction::Outbound {
             self.send_handshake(cx, connection);
@@ -172,7 +175,7 @@ impl Handshake {
             (MessageType::HANDSHAKE_ACK, Step::Ack) => {
                 // A listener like ours sends its Handshake right behind; a version-1 one nothing.
                 *step = Step::AnsweringHandshake;
-                self.graces.set(connection, cx.now() + self.config.grace());
+                self.begin_grace(cx, connection);
                 Ok(())
             }
             (_, Step::AnsweringHandshake) => self.let_in_unnamed(cx, connection, Some(frame)),
@@ -292,9 +295,16 @@ impl Handshake {
         Ok(())
     }
 
+    fn begin_grace(&mut self, cx: &Context<'_, Infallible>, connection: ConnectionId) {
+        let grace = cx.patience(connection, self.config.grace());
+        self.deadlines.set(connection, cx.patience_ends(connection, &grace));
+        self.graces.insert(connection, grace);
+    }
+
     fn finish(&mut self, connection: ConnectionId) {
         self.opening.remove(connection);
-        self.graces.cancel(connection);
+        self.graces.remove(connection);
+        self.deadlines.cancel(connection);
     }
 
     /// A Handshake or an acknowledgement from a peer that is in already.
@@ -322,7 +332,13 @@ impl Handshake {
     }
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Infallible>) {
-        while let Some(connection) = self.graces.pop_due(cx.now()) {
+        while let Some(connection) = self.deadlines.pop_due(cx.now()) {
+            let grace = self.graces.get(connection).copied();
+            let ends = grace.map(|grace| cx.patience_ends(connection, &grace));
+            if let Some(ends) = ends.filter(|ends| *ends > cx.now()) {
+                self.deadlines.set(connection, ends);
+                continue;
+            }
             if let Err(Refusal::Close(reason)) = self.let_in_unnamed(cx, connection, None) {
                 cx.close(connection, reason);
             }
@@ -359,6 +375,6 @@ impl NetworkBehaviour for Handshake {
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.graces.next()
+        self.deadlines.next()
     }
 }

@@ -35,7 +35,7 @@
 //! |---|---|
 //! | malformed Ping or Pong | charged |
 //! | Pong that answers nothing | charged; ignored from a version-1 node |
-//! | no answer in time | closed, not charged |
+//! | no answer in time, not counting what this node's own limits of bandwidth hold back | closed, not charged |
 
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -53,8 +53,8 @@ use spacetime_core::canary::{self, Canary};
 use spacetime_core::message_set;
 use spacetime_core::wire::{self, Frame, MessageType, Nothing};
 use spacetime_core::{
-    CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Offence, Protocol, Rng, SendError, Signal,
-    Time, Violation,
+    CloseReason, ConnectionId, ConnectionMap, Context, Deadlines, Offence, Patience, Protocol, Rng,
+    SendError, Signal, Time, Violation,
 };
 
 /// How many of a peer's nonces are remembered as answered.
@@ -151,7 +151,7 @@ struct Peer {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     nonce: i64,
-    since: Time,
+    patience: Patience,
 }
 
 impl Ping {
@@ -183,14 +183,17 @@ impl Ping {
         let nonce = self.rng.u64() as i64;
         match cx.send(connection, &wire::Ping { nonce, timestamp: cx.unix_seconds() }) {
             Ok(()) => {
-                peer.asked = Some(Asked { nonce, since: now });
+                peer.asked = Some(Asked { nonce, patience: cx.patience(connection, self.config.timeout) });
                 if canary::is(Canary::ForgottenDeadline) {
                     return;
                 }
                 self.deadlines.set(connection, now + self.config.timeout);
             }
-            // The Swarm closes a connection whose critical queue is full.
-            Err(SendError::Closed | SendError::Full) => {}
+            // Too much that is critical waits for the peer, and the Swarm closes; or for this node's own
+            // limits.
+            Err(SendError::Closed | SendError::Full) => {
+                self.deadlines.set(connection, now + self.config.timeout);
+            }
             Err(error) => debug_assert!(false, "a Ping can always be encoded: {error}"),
         }
     }
@@ -203,7 +206,7 @@ impl Ping {
         let Some(asked) = peer.asked.take_if(|asked| asked.nonce == nonce) else {
             return false;
         };
-        let round_trip = cx.now().since(asked.since);
+        let round_trip = cx.now().since(asked.patience.began());
         match &mut peer.round_trip {
             Some(statistics) => statistics.add(round_trip),
             first => *first = Some(RoundTrip::new(round_trip)),
@@ -230,7 +233,7 @@ impl Ping {
             *last = Some(ping.nonce);
         }
         match cx.send(from, &wire::Pong { nonce: ping.nonce, timestamp: cx.unix_seconds() }) {
-            // The Swarm closes a connection whose critical queue is full.
+            // As with a Ping. A peer that asks so much loses some answers.
             Ok(()) | Err(SendError::Closed | SendError::Full) => {}
             Err(error) => debug_assert!(false, "a Pong can always be encoded: {error}"),
         }
@@ -286,10 +289,16 @@ impl Protocol for Ping {
             let Some(peer) = self.peers.get(connection) else {
                 continue;
             };
-            if peer.asked.is_some() {
-                cx.close(connection, CloseReason::PingTimeout);
-            } else {
-                self.ask(cx, connection);
+            match peer.asked {
+                Some(asked) => {
+                    let ends = cx.patience_ends(connection, &asked.patience);
+                    if ends > cx.now() {
+                        self.deadlines.set(connection, ends);
+                    } else {
+                        cx.close(connection, CloseReason::PingTimeout);
+                    }
+                }
+                None => self.ask(cx, connection),
             }
         }
     }

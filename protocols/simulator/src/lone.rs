@@ -154,7 +154,10 @@ impl<B: NetworkBehaviour> Lone<B> {
         let now = self.clock();
         while let Some(ends) = self.connections.get_mut(from).filter(|ends| ends.is_open) {
             match ends.reader.poll_frames() {
-                Ok(ReadStep::Frames(batch)) => self.swarm.handle_frames(now, from, batch),
+                Ok(ReadStep::Frames(batch)) => {
+                    let rest = self.swarm.handle_frames(now, from, batch);
+                    debug_assert!(rest.is_none(), "its Swarm has no limits of bandwidth");
+                }
                 Ok(ReadStep::NeedBytes | ReadStep::Blocked) => return,
                 Err(error) => self.swarm.handle_closed(now, from, error.into()),
             }

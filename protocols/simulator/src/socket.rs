@@ -416,14 +416,14 @@ impl<B: NetworkBehaviour> Simulation<B> {
             };
             match step {
                 Ok(ReadStep::Frames(batch)) => {
-                    if !running.swarm.takes_frames(now, connection, &batch) {
-                        attachment.held = Some(Box::new(batch));
-                        self.arm(node);
-                        return false;
-                    }
-                    running.swarm.handle_frames(now, connection, batch);
+                    let rest = running.swarm.handle_frames(now, connection, batch);
+                    let is_held = rest.is_some();
+                    attachment.held = rest.map(Box::new);
                     // Closes and establishes come into force before the next bytes are looked at.
                     self.drive(node);
+                    if is_held {
+                        return false;
+                    }
                 }
                 Ok(ReadStep::NeedBytes) => return true,
                 Ok(ReadStep::Blocked) => {
@@ -446,6 +446,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let (link, side) = (attachment.link, attachment.side);
         let reason = attachment.reader.finish().map_or_else(CloseReason::from, |()| CloseReason::EndOfStream);
         let by_violation = matches!(reason, CloseReason::Violation(_));
+        running.swarm.handle_cut(now, connection, attachment.reader.cut_bytes());
         running.swarm.handle_closed(now, connection, reason);
         if !by_violation {
             running.attachments.remove(connection);
@@ -462,8 +463,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
             End::Node(node, connection) => {
                 let now = self.clock(node);
                 if let Some(running) = &mut self.nodes[node].running
-                    && running.attachments.get(connection).is_some_and(|it| it.link == link)
+                    && let Some(attachment) = running.attachments.get(connection)
+                    && attachment.link == link
                 {
+                    running.swarm.handle_cut(now, connection, attachment.reader.cut_bytes());
                     running.attachments.remove(connection);
                     let reason = CloseReason::Transport("connection reset by peer".into());
                     running.swarm.handle_closed(now, connection, reason);

@@ -1,6 +1,7 @@
 //! What a behaviour can see and do while it handles one input.
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::address::Address;
 use crate::admission::OpeningConnection;
@@ -8,6 +9,7 @@ use crate::close::{CloseReason, DialError};
 use crate::connection::ConnectionId;
 use crate::hash::PeerId;
 use crate::offence::Offence;
+use crate::patience::Patience;
 use crate::peer::{Peer, PeerInfo};
 use crate::request::{Expect, RequestId};
 use crate::swarm::Statistics;
@@ -100,6 +102,17 @@ impl<'a, E> Context<'a, E> {
     /// When the last frame arrived on a connection.
     pub fn last_received(&self, connection: ConnectionId) -> Option<Time> {
         self.network.last_received(connection)
+    }
+
+    /// Begins to wait for something that the peer of a connection owes this node.
+    pub fn patience(&self, connection: ConnectionId, timeout: Duration) -> Patience {
+        self.network.patience(connection, timeout)
+    }
+
+    /// When it is over, if nothing more is held back by this node's own limits; ask again then. At
+    /// the latest after four timeouts.
+    pub fn patience_ends(&self, connection: ConnectionId, patience: &Patience) -> Time {
+        self.network.patience_ends(connection, patience)
     }
 
     /// Encodes a message and queues it for one peer.

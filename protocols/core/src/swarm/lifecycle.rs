@@ -2,16 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
+use core::time::Duration;
 
 use super::network::{Delivery, Network};
 use super::output::Action;
 use super::table::{Connection, State};
+use super::throttle::Shares;
 use super::transmit::Transmit;
 use crate::address::Address;
 use crate::canary::{self, Canary};
 use crate::close::{CloseReason, DialError};
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
+use crate::patience::Patience;
 use crate::peer::{Identity, PeerInfo};
 use crate::request::RequestError;
 use crate::wire::{self, Frame};
@@ -32,32 +35,33 @@ impl Network {
             return Err(DialError::AlreadyConnected);
         }
         let now = self.now.time;
-        let dial_by = now + self.limits.dial_timeout();
-        let connection = Connection::new(Direction::Outbound, address, State::Requested, now, dial_by);
+        let timeout = self.limits.dial_timeout();
+        let connection = Connection::new(Direction::Outbound, address, State::Requested, now, timeout);
         let id = self.insert(connection);
         if !canary::is(Canary::ForgottenDialTimeout) {
-            self.arm(id, dial_by);
+            self.arm(id, now + timeout);
         }
         self.deliveries.push_back(Delivery::Dial(id));
         Ok(id)
     }
 
     fn insert(&mut self, mut connection: Connection) -> ConnectionId {
-        connection.shares = self.is_limited().then(Box::default);
+        connection.shares = self.is_limited().then(|| Box::new(Shares::new()));
         self.table.insert(connection)
     }
 
     pub(super) fn accept(&mut self, address: Address) -> ConnectionId {
         let now = self.now.time;
-        let open_by = now + self.limits.opening_timeout();
-        let id = self.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, open_by));
-        self.arm(id, open_by);
+        let timeout = self.limits.opening_timeout();
+        let id = self.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, timeout));
+        self.arm(id, now + timeout);
         id
     }
 
     /// The transport of a connection stands. Whether it was expected.
     pub(super) fn open(&mut self, id: ConnectionId, proven: Option<PeerId>) -> bool {
-        let open_by = self.now.time + self.limits.opening_timeout();
+        let now = self.now.time;
+        let timeout = self.limits.opening_timeout();
         let Some(connection) = self.table.get_mut(id) else {
             return false;
         };
@@ -67,8 +71,8 @@ impl Network {
         connection.state = State::Opening;
         connection.proven = proven;
         if connection.direction == Direction::Outbound {
-            connection.open_by = open_by;
-            self.arm(id, open_by);
+            connection.opening = Patience::new(now, timeout, connection.held(now));
+            self.arm(id, now + timeout);
         }
         true
     }
@@ -137,7 +141,7 @@ impl Network {
                 Address::memory(u64::MAX),
                 State::Connecting,
                 self.now.time,
-                self.now.time,
+                Duration::ZERO,
             ));
         }
         if let Some(connection) = self.table.remove(id) {
@@ -155,8 +159,11 @@ impl Network {
     ) {
         self.timers.cancel(id);
         if let Some(shares) = &mut connection.shares {
-            self.upload.forget(id, &mut shares.upload, self.now.time);
-            self.download.forget(id, &mut shares.download, self.now.time);
+            let peer = match &connection.state {
+                State::Established(peer) => Some(&**peer),
+                _ => None,
+            };
+            self.close_accounts(shares, peer);
         }
         for (request, answer) in connection.requests.drain() {
             let error = RequestError::Closed;

@@ -30,6 +30,7 @@ pub(crate) mod sending;
 mod sessions;
 mod shaping;
 mod table;
+mod throttle;
 mod transmit;
 
 #[cfg(all(test, feature = "derive"))]
@@ -127,11 +128,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
     pub fn connection_statistics(&self, connection: ConnectionId) -> Option<ConnectionStatistics> {
         let connection = self.network.table.get(connection)?;
         let shares = connection.shares.as_ref();
+        let now = self.network.now.time;
         Some(ConnectionStatistics {
             bytes_received: connection.bytes_received,
             bytes_sent: connection.bytes_sent,
-            received_delayed: shares.map_or_else(Delayed::default, |it| it.download.delayed),
-            sent_delayed: shares.map_or_else(Delayed::default, |it| it.upload.delayed),
+            received_delayed: shares.map_or_else(Delayed::default, |it| it.download.delayed(now)),
+            sent_delayed: shares.map_or_else(Delayed::default, |it| it.upload.delayed(now)),
         })
     }
 
@@ -220,34 +222,28 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.settle();
     }
 
-    /// Whether these frames of a connection may be handled now, as far as the limits of
-    /// [bandwidth](crate::Bandwidth) go. If not, the driver keeps them and reads no further;
-    /// [`poll_readable`](Self::poll_readable) says when to ask again.
+    /// Frames arrived on a connection.
     ///
-    /// Frames that are handled without asking, or against the answer, are charged all the same.
-    #[inline]
-    pub fn takes_frames(&mut self, now: Now, connection: ConnectionId, batch: &Batch) -> bool {
-        if !self.network.download.is_limited() {
-            return true;
+    /// Where the limits of [bandwidth](crate::Bandwidth) let only a part of them pass now, which may
+    /// be none, the rest comes back. The driver keeps it and reads no further; once
+    /// [`poll_readable`](Self::poll_readable) names the connection, it hands it in again.
+    #[must_use = "what comes back must be handed in again"]
+    pub fn handle_frames(&mut self, now: Now, connection: ConnectionId, mut batch: Batch) -> Option<Batch> {
+        self.advance(now);
+        let is_limited = self.network.download.is_limited();
+        let rest = if is_limited { self.network.take_turn(connection, &mut batch) } else { None };
+        let bytes = batch.len() as u64;
+        let entry = self.network.table.get_mut(connection)?;
+        if bytes > 0 {
+            entry.last_received = self.network.now.time;
         }
-        let now = self.network.now.time.max(now.time);
-        self.network.takes_frames(connection, now, batch)
+        entry.bytes_received += bytes;
+        self.network.statistics.bytes_received += bytes;
+        self.deliver_all(connection, batch);
+        rest.filter(|_| self.network.table.get(connection).is_some())
     }
 
-    /// Frames arrived on a connection.
-    pub fn handle_frames(&mut self, now: Now, connection: ConnectionId, batch: Batch) {
-        self.advance(now);
-        let bytes = batch.len() as u64;
-        let Some(entry) = self.network.table.get_mut(connection) else {
-            return;
-        };
-        let now = self.network.now.time;
-        entry.last_received = now;
-        entry.bytes_received += bytes;
-        if let Some(shares) = &mut entry.shares {
-            self.network.download.charge(&mut shares.download, now, bytes);
-        }
-        self.network.statistics.bytes_received += bytes;
+    fn deliver_all(&mut self, connection: ConnectionId, batch: Batch) {
         for frame in batch {
             let Some(entry) = self.network.table.get(connection) else {
                 if canary::is(Canary::MessageAfterClose) {
@@ -258,7 +254,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
             match entry.state {
                 State::Established(_) => self.deliver(connection, &frame),
                 State::Opening if frame.message_type() == MessageType::ERROR => {
-                    if let Err(violation) = self.on_error(connection, &frame) {
+                    // What is said before a handshake is urgent, so it is said once.
+                    let result = match entry.farewell {
+                        None => self.on_error(connection, &frame),
+                        Some(_) => Err(Violation::fatal(Offence::OutOfPlace(MessageType::ERROR))),
+                    };
+                    if let Err(violation) = result {
                         self.punish(connection, violation);
                     }
                 }
@@ -274,6 +275,14 @@ impl<B: NetworkBehaviour> Swarm<B> {
             }
             self.settle();
         }
+    }
+
+    /// Bytes arrived of a frame that the end of the connection has cut short; said before
+    /// [`handle_closed`](Self::handle_closed). They are charged: whoever sends all but the last byte
+    /// of large frames, on ever new connections, costs what others do.
+    pub fn handle_cut(&mut self, now: Now, connection: ConnectionId, bytes: usize) {
+        self.advance(now);
+        self.network.charge_cut(connection, bytes);
     }
 
     /// The transport of a connection has ended, by the peer or by an error.
@@ -335,7 +344,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.poll_ready()
     }
 
-    /// The next connection whose frames [were not taken](Self::takes_frames) and may be now.
+    /// The next connection whose frames [came back](Self::handle_frames) and may be handed in again.
     pub fn poll_readable(&mut self) -> Option<ConnectionId> {
         if self.network.download.is_limited() { self.network.poll_readable() } else { None }
     }

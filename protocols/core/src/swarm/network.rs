@@ -3,12 +3,13 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::output::{Action, Statistics};
 use super::queues::QueuePool;
 use super::sessions::SessionKey;
-use super::shaping::Throttle;
 use super::table::{Connection, State, Table};
+use super::throttle::Throttle;
 use super::transmit::Transmit;
 use crate::address::Address;
 use crate::admission::OpeningConnection;
@@ -20,6 +21,7 @@ use crate::deadlines::Deadlines;
 use crate::hash::PeerId;
 use crate::limits::Limits;
 use crate::offence::Offence;
+use crate::patience::{Held, Patience};
 use crate::peer::{Peer, PeerInfo};
 use crate::request::{RequestError, RequestId};
 use crate::signal::Signal;
@@ -140,6 +142,18 @@ impl Network {
         self.table.get(id).map(|it| it.last_received)
     }
 
+    pub(super) fn held(&self, id: ConnectionId) -> Held {
+        self.table.get(id).map_or_else(Held::default, |it| it.held(self.now.time))
+    }
+
+    pub(crate) fn patience(&self, id: ConnectionId, timeout: Duration) -> Patience {
+        Patience::new(self.now.time, timeout, self.held(id))
+    }
+
+    pub(crate) fn patience_ends(&self, id: ConnectionId, patience: &Patience) -> Time {
+        patience.ends(self.now.time, self.held(id))
+    }
+
     pub(crate) fn queued_bytes(&self, id: ConnectionId, priority: Priority) -> usize {
         self.table.get(id).map_or(0, |it| it.queues.queued_bytes(priority))
     }
@@ -206,7 +220,9 @@ impl Network {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if !connection.is_established() && connection.open_by <= now {
+        let held = connection.held(now);
+        let open_by = (!connection.is_established()).then(|| connection.opening.ends(now, held));
+        if open_by.is_some_and(|at| at <= now) {
             return match (connection.direction, &connection.state) {
                 (Direction::Outbound, State::Requested | State::Connecting) => self.abort_dial(id),
                 _ => self.close(id, CloseReason::OpeningTimeout),
@@ -216,7 +232,7 @@ impl Network {
         if stalled_at.is_some_and(|at| at <= now) {
             return self.close(id, CloseReason::SlowReader);
         }
-        for (request, answer) in connection.requests.give_up_due(now) {
+        for (request, answer) in connection.requests.give_up_due(now, held) {
             let error = RequestError::Timeout;
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
@@ -230,8 +246,7 @@ impl Network {
             }
             wake_at = [shares.upload.wake_at(), shares.download.wake_at()];
         }
-        let open_by = (!connection.is_established()).then_some(connection.open_by);
-        let others = [stalled_at, connection.requests.deadline(), open_by];
+        let others = [stalled_at, connection.requests.deadline(now, held), open_by];
         let next = others.into_iter().chain(wake_at).flatten().min();
         if let Some(at) = next {
             debug_assert!(at > now, "a deadline moves forward when it fires");

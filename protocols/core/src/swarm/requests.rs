@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::patience::{Held, Patience};
 use crate::request::{Expect, RequestId};
 use crate::time::Time;
 use crate::wire::{Frame, MessageType};
@@ -21,7 +22,7 @@ pub(super) enum Match {
 struct Outstanding {
     id: RequestId,
     expect: Expect,
-    deadline: Time,
+    patience: Patience,
     /// The timeout passed. The entry stays: without request ids on the wire, a late answer would
     /// otherwise be taken for the answer to the next request.
     given_up: bool,
@@ -67,8 +68,8 @@ impl Requests {
         self.outstanding.len()
     }
 
-    pub(super) fn push(&mut self, id: RequestId, expect: Expect, deadline: Time) {
-        self.outstanding.push_back(Outstanding { id, expect, deadline, given_up: false });
+    pub(super) fn push(&mut self, id: RequestId, expect: Expect, patience: Patience) {
+        self.outstanding.push_back(Outstanding { id, expect, patience, given_up: false });
     }
 
     /// Finds the request that a frame answers, and forgets it.
@@ -97,13 +98,18 @@ impl Requests {
     }
 
     /// Gives up the requests whose time is over; their ids and the types of their answers.
-    pub(super) fn give_up_due(&mut self, now: Time) -> impl Iterator<Item = (RequestId, MessageType)> {
-        self.outstanding.iter_mut().filter(move |request| !request.given_up && request.deadline <= now).map(
-            |request| {
+    pub(super) fn give_up_due(
+        &mut self,
+        now: Time,
+        held: Held,
+    ) -> impl Iterator<Item = (RequestId, MessageType)> {
+        self.outstanding
+            .iter_mut()
+            .filter(move |request| !request.given_up && request.patience.ends(now, held) <= now)
+            .map(|request| {
                 request.given_up = true;
                 (request.id, request.expect.answer)
-            },
-        )
+            })
     }
 
     /// Forgets all requests; those that were still waited for.
@@ -115,7 +121,11 @@ impl Requests {
     }
 
     /// When the next request is given up.
-    pub(super) fn deadline(&self) -> Option<Time> {
-        self.outstanding.iter().filter(|request| !request.given_up).map(|request| request.deadline).min()
+    pub(super) fn deadline(&self, now: Time, held: Held) -> Option<Time> {
+        self.outstanding
+            .iter()
+            .filter(|request| !request.given_up)
+            .map(|request| request.patience.ends(now, held))
+            .min()
     }
 }

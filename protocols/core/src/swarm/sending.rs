@@ -5,6 +5,7 @@ use core::fmt;
 use super::network::{Delivery, Network};
 use super::queues::{Full, Outgoing};
 use super::requests::Match;
+use super::table::Connection;
 use super::transmit::Transmit;
 use crate::behaviour::Role;
 use crate::close::CloseReason;
@@ -14,7 +15,8 @@ use crate::request::{Expect, RequestId};
 use crate::wire::{self, EncodeError, FRAME_HEADER, Frame, Message, MessageType, Priority};
 
 /// Why a frame was not queued. The state of the connection did not change, with one exception: a
-/// `Full` queue of critical frames closes it.
+/// `Full` queue of critical frames closes it, if they wait for the peer and not for a limit of this
+/// node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SendError {
@@ -139,9 +141,10 @@ impl Network {
         }
     }
 
-    /// A peer that does not even take signs of life is gone.
+    /// A peer that does not even take signs of life is gone, unless they wait for our own limits.
     fn refuse(&mut self, id: ConnectionId, priority: Priority) {
-        if priority == Priority::Critical {
+        let is_held = self.table.get(id).is_some_and(Connection::is_held);
+        if priority == Priority::Critical && !is_held {
             self.close(id, CloseReason::SlowReader);
         }
     }
@@ -208,11 +211,11 @@ impl Network {
         self.send(id, message)?;
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        let deadline = self.now.time + expect.timeout;
+        let patience = self.patience(id, expect.timeout);
         if let Some(connection) = self.table.get_mut(id) {
-            connection.requests.push(request, expect, deadline);
+            connection.requests.push(request, expect, patience);
         }
-        self.arm(id, deadline);
+        self.arm(id, self.patience_ends(id, &patience));
         Ok(request)
     }
 

@@ -117,6 +117,7 @@ impl Network {
         };
         let before = self.sessions.insert(SessionKey::of(&peer.identity), id);
         debug_assert_eq!(before, None, "one session per peer");
+        self.open_accounts(id, &peer);
         self.table.set_state(id, State::Established(Box::new(peer)));
         self.actions.push_back(Action::Established { connection: id });
     }

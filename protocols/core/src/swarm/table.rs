@@ -2,14 +2,16 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::questions::Questions;
 use super::queues::SendQueues;
 use super::requests::Requests;
-use super::shaping::Shares;
+use super::throttle::Shares;
 use crate::address::Address;
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
+use crate::patience::{Held, Patience};
 use crate::peer::Peer;
 use crate::time::Time;
 
@@ -50,7 +52,7 @@ pub(super) struct Connection {
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
     /// When the connection is closed unless it is established by then.
-    pub(super) open_by: Time,
+    pub(super) opening: Patience,
     pub(super) last_received: Time,
     /// Since when frames wait without the driver taking any.
     pub(super) waiting_since: Option<Time>,
@@ -66,7 +68,7 @@ impl Connection {
         address: Address,
         state: State,
         now: Time,
-        open_by: Time,
+        timeout: Duration,
     ) -> Self {
         Self {
             direction,
@@ -81,7 +83,7 @@ impl Connection {
             shares: None,
             bytes_received: 0,
             bytes_sent: 0,
-            open_by,
+            opening: Patience::new(now, timeout, Held::default()),
             last_received: now,
             waiting_since: None,
             is_ready: false,
@@ -103,6 +105,11 @@ impl Connection {
     /// Frames can be sent: to the gate while it is opening, to all once it is established.
     pub(super) const fn can_send(&self) -> bool {
         !matches!(self.state, State::Requested | State::Connecting)
+    }
+
+    /// For how long something has waited for a limit of bandwidth, in either direction.
+    pub(super) fn held(&self, now: Time) -> Held {
+        self.shares.as_ref().map_or_else(Held::default, |it| it.held(now))
     }
 
     /// Whether something to be sent waits for a limit of bandwidth.

@@ -86,7 +86,7 @@ impl core::error::Error for FrameError {}
 /// What a [`FrameReader`] can hand out.
 #[derive(Debug)]
 pub enum ReadStep {
-    /// Whole frames, at least one.
+    /// Whole frames; or none, and [ignored bytes](Batch::ignored_bytes).
     Frames(Batch),
     /// Nothing until more bytes arrive.
     NeedBytes,
@@ -140,6 +140,8 @@ pub struct FrameReader {
     large: Option<Box<Large>>,
     /// Payload bytes of an ignored frame that are still to come.
     skip: usize,
+    /// Bytes of ignored frames that went by since the last batch.
+    ignored: usize,
 }
 
 impl FrameReader {
@@ -157,6 +159,7 @@ impl FrameReader {
             polls: 0,
             large: None,
             skip: 0,
+            ignored: 0,
         }
     }
 
@@ -243,6 +246,9 @@ impl FrameReader {
         }
         self.discard_skipped();
         self.judge_read_bytes();
+        if self.ignored >= MAX_SHARED_FRAME {
+            return Ok(ReadStep::Frames(self.batch_of_none()));
+        }
 
         let mut scanned = 0;
         let mut frames = 0;
@@ -267,6 +273,9 @@ impl FrameReader {
                     self.skip = total;
                     self.leave_first_phase();
                     self.discard_skipped();
+                    if self.ignored >= MAX_SHARED_FRAME {
+                        return Ok(ReadStep::Frames(self.batch_of_none()));
+                    }
                     if self.skip > 0 {
                         return Ok(ReadStep::NeedBytes);
                     }
@@ -280,14 +289,20 @@ impl FrameReader {
         let pinned_bytes = self.chunk_bytes;
         let bytes = self.buffer.split_to(scanned).freeze();
         let object_ids = object_ids.into_iter();
-        Ok(ReadStep::Frames(Batch { bytes, rules: Arc::clone(&self.rules), object_ids, pinned_bytes }))
+        let ignored = core::mem::take(&mut self.ignored);
+        let rules = Arc::clone(&self.rules);
+        Ok(ReadStep::Frames(Batch { bytes, rules, object_ids, pinned_bytes, ignored }))
     }
 
     /// The stream ended. An error if it ended inside a frame.
     pub fn finish(&self) -> Result<(), FrameError> {
-        let large = self.large.as_ref().map_or(0, |large| large.bytes.len());
-        let bytes = self.buffer.len() + large;
+        let bytes = self.cut_bytes();
         if bytes > 0 || self.skip > 0 { Err(FrameError::Truncated { bytes }) } else { Ok(()) }
+    }
+
+    /// Bytes of a frame that has not wholly arrived.
+    pub fn cut_bytes(&self) -> usize {
+        self.buffer.len() + self.large.as_ref().map_or(0, |large| large.bytes.len())
     }
 
     /// Bytes of memory held at this moment.
@@ -366,6 +381,18 @@ impl FrameReader {
             bytes: large.bytes.into(),
             rules: Arc::clone(&self.rules),
             object_ids: smallvec![object_id].into_iter(),
+            ignored: core::mem::take(&mut self.ignored),
+        }
+    }
+
+    /// Only says how many bytes were ignored.
+    fn batch_of_none(&mut self) -> Batch {
+        Batch {
+            bytes: Bytes::new(),
+            rules: Arc::clone(&self.rules),
+            object_ids: ObjectIds::new().into_iter(),
+            pinned_bytes: 0,
+            ignored: core::mem::take(&mut self.ignored),
         }
     }
 
@@ -396,6 +423,7 @@ impl FrameReader {
         let now = self.skip.min(self.buffer.len());
         self.buffer.advance(now);
         self.skip -= now;
+        self.ignored += now;
     }
 }
 
@@ -424,6 +452,7 @@ pub struct Batch {
     /// Per frame the hash of its object; empty if no frame has one.
     object_ids: smallvec::IntoIter<[Option<Hash>; 1]>,
     pinned_bytes: usize,
+    ignored: usize,
 }
 
 impl Batch {
@@ -437,18 +466,58 @@ impl Batch {
         self.bytes.is_empty()
     }
 
-    /// Whether all frames that are left are [critical](Priority::Critical).
-    pub fn is_critical(&self) -> bool {
-        let mut rest = &self.bytes[..];
-        while let Some((length, after)) = rest.split_first_chunk() {
-            let total = 4 + u32::from_le_bytes(*length) as usize;
-            let rule = after.first().and_then(|it| self.rules.get(MessageType::from_byte(*it)));
-            if rule.is_none_or(|rule| rule.priority != Priority::Critical) {
-                return false;
-            }
-            rest = rest.get(total..).unwrap_or(&[]);
+    /// Bytes that came before these frames, of types that nobody here takes. They cost what frames
+    /// do, and are told of at the latest with each 64 KiB.
+    pub const fn ignored_bytes(&self) -> usize {
+        self.ignored
+    }
+
+    pub(crate) const fn set_ignored_bytes(&mut self, bytes: usize) {
+        self.ignored = bytes;
+    }
+
+    /// Bytes of the frames from `start` on that reach `max_bytes`, the last one beyond; of those that
+    /// are as urgent as `only`, if that is said.
+    pub(crate) fn front_bytes(&self, start: usize, max_bytes: usize, only: Option<Priority>) -> usize {
+        if only.is_none() && max_bytes >= self.bytes.len() - start {
+            return self.bytes.len() - start;
         }
-        true
+        let mut front = 0;
+        while front < max_bytes
+            && let Some((rule, total)) = self.peek(start + front)
+            && only.is_none_or(|priority| rule.priority == priority)
+        {
+            front += total;
+        }
+        front
+    }
+
+    /// Splits off so many bytes of whole frames.
+    pub(crate) fn split_front(&mut self, bytes: usize) -> Self {
+        let mut frames = 0;
+        let mut start = 0;
+        while start < bytes
+            && let Some((_, total)) = self.peek(start)
+        {
+            start += total;
+            frames += 1;
+        }
+        debug_assert_eq!(start, bytes, "whole frames");
+        let object_ids: ObjectIds = self.object_ids.by_ref().take(frames).collect();
+        Self {
+            bytes: self.bytes.split_to(start),
+            rules: Arc::clone(&self.rules),
+            object_ids: object_ids.into_iter(),
+            pinned_bytes: self.pinned_bytes,
+            ignored: core::mem::take(&mut self.ignored),
+        }
+    }
+
+    /// The rule and the length of the frame that begins at `start`.
+    fn peek(&self, start: usize) -> Option<(&TypeRule, usize)> {
+        let (length, rest) = self.bytes.get(start..)?.split_first_chunk()?;
+        let total = 4 + u32::from_le_bytes(*length) as usize;
+        Some((self.rules.get(MessageType::from_byte(*rest.first()?))?, total))
     }
 }
 
@@ -456,10 +525,8 @@ impl Iterator for Batch {
     type Item = Frame;
 
     fn next(&mut self) -> Option<Frame> {
-        let (length, rest) = self.bytes.split_first_chunk()?;
-        let total = 4 + u32::from_le_bytes(*length) as usize;
-        let message_type = MessageType::from_byte(*rest.first()?);
-        let priority = self.rules.get(message_type)?.priority;
+        let (rule, total) = self.peek(0)?;
+        let priority = rule.priority;
         let object_id = self.object_ids.next().flatten();
         let bytes = self.bytes.split_to(total.min(self.bytes.len()));
         Some(Frame::received(bytes, object_id, priority, self.pinned_bytes))

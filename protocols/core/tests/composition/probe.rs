@@ -251,7 +251,10 @@ impl<B: NetworkBehaviour> Driver<B> {
         reader.push(bytes);
         loop {
             match reader.poll_frames() {
-                Ok(ReadStep::Frames(batch)) => self.swarm.handle_frames(self.now(), from, batch),
+                Ok(ReadStep::Frames(batch)) => {
+                    let rest = self.swarm.handle_frames(self.now(), from, batch);
+                    assert!(rest.is_none(), "there are no limits of bandwidth");
+                }
                 Ok(_) => return,
                 Err(error) => return self.swarm.handle_closed(self.now(), from, error.into()),
             }

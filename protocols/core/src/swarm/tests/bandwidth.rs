@@ -73,12 +73,11 @@ fn batch(node: &Node<Tree>, bytes: &[u8]) -> Batch {
 /// Whether the node takes a frame at this moment; if so, it handles it.
 fn arrives(node: &mut Node<Tree>, from: ConnectionId, byte: u8) -> bool {
     let batch = batch(node, frame(byte, 1).bytes());
-    let now = Now::new(node.now, 0);
-    let is_taken = node.swarm.takes_frames(now, from, &batch);
-    if is_taken {
-        node.swarm.handle_frames(now, from, batch);
-    }
-    is_taken
+    hand_in(node, from, batch).is_none()
+}
+
+fn hand_in(node: &mut Node<Tree>, from: ConnectionId, batch: Batch) -> Option<Batch> {
+    node.swarm.handle_frames(Now::new(node.now, 0), from, batch)
 }
 
 #[test]
@@ -249,13 +248,11 @@ fn signs_of_life_are_read_in_spite_of_a_debt_if_nothing_else_stands_before_them(
     let mut node = node(Bandwidth::default().with_download(RATE).with_download_per_peer(RATE));
     let peer = session(&mut node, 7);
     let large = batch(&node, numbered(NEWS, 0, 0, &alloc::vec![0; 100_000]).bytes());
-    let now = Now::new(node.now, 0);
-    assert!(node.swarm.takes_frames(now, peer, &large));
-    node.swarm.handle_frames(now, peer, large);
-    assert!(arrives(&mut node, peer, URGENT));
-    let both = [frame(URGENT, 1).bytes().clone(), frame(NOTE, 2).bytes().clone()].concat();
-    let mixed = batch(&node, &both);
-    assert!(!node.swarm.takes_frames(now, peer, &mixed));
+    assert!(hand_in(&mut node, peer, large).is_none());
+    let both = [frame(URGENT, 1), frame(NOTE, 2), frame(URGENT, 3)].map(|it| it.bytes().clone()).concat();
+    let both = batch(&node, &both);
+    let rest = hand_in(&mut node, peer, both).expect("the second one waits");
+    assert_eq!(rest.len(), 2 * FRAME, "and what stands behind it");
     // A quarter of the rate is spent.
     assert!(!arrives(&mut node, peer, URGENT));
     node.sleep(MILLISECOND * 400);
@@ -278,9 +275,7 @@ fn a_handshake_waits_for_nobodys_debt() {
     node.open(newcomer, None);
     let name = alloc::format!("{}", super::node::peer_id(8));
     let hello = batch(&node, &hello(&name, Some(8333), true));
-    let now = Now::new(node.now, 0);
-    assert!(node.swarm.takes_frames(now, newcomer, &hello));
-    node.swarm.handle_frames(now, newcomer, hello);
+    assert!(hand_in(&mut node, newcomer, hello).is_none());
     assert!(node.swarm.peer(newcomer).is_some());
     assert_eq!(node.sent(newcomer).len(), 1, "the answer");
 }
@@ -289,12 +284,12 @@ fn a_handshake_waits_for_nobodys_debt() {
 fn limits_under_which_no_handshake_would_pass_are_refused() {
     for wrong in [
         Bandwidth::default().with_upload(Some(0)),
-        Bandwidth::default().with_upload_per_peer(Some(1023)),
+        Bandwidth::default().with_upload_per_peer(Some(8191)),
         Bandwidth::default().with_download(Some(1)),
-        Bandwidth::default().with_download_per_peer(Some(1023)),
+        Bandwidth::default().with_download_per_peer(Some(8191)),
     ] {
         assert!(Limits::default().with_bandwidth(wrong).validate().is_err(), "{wrong:?}");
     }
-    let small = Bandwidth::default().with_upload(Some(1024)).with_download(None);
+    let small = Bandwidth::default().with_upload(Some(8192)).with_download(None);
     assert_eq!(Limits::default().with_bandwidth(small).validate(), Ok(()));
 }

@@ -1,5 +1,7 @@
 //! What holds of every Swarm between two calls.
 
+use core::time::Duration;
+
 use crate::swarm::Swarm;
 use crate::swarm::network::Delivery;
 use crate::swarm::sessions::SessionKey;
@@ -26,14 +28,18 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
             State::Connecting | State::Opening => {}
             state => panic!("{id} was left in the middle of a step: {state:?}"),
         }
+        let held = connection.held(now);
         let timer = network.timers.get(id);
         timers += usize::from(timer.is_some());
+        let shares = connection.shares.as_deref();
+        // What was held back a moment ago is looked at again an eighth of its timeout later.
+        let slack = if shares.is_some() { network.limits.opening_timeout() / 8 } else { Duration::ZERO };
         let waits_for = [
-            (!connection.is_established()).then_some(connection.open_by),
+            (!connection.is_established()).then(|| connection.opening.ends(now, held) + slack),
             connection.waiting_since.map(|since| since + network.limits.write_timeout()),
-            connection.requests.deadline(),
-            connection.shares.as_ref().and_then(|it| it.upload.wake_at()),
-            connection.shares.as_ref().and_then(|it| it.download.wake_at()),
+            connection.requests.deadline(now, held).map(|at| at + slack),
+            shares.and_then(|it| it.upload.wake_at()),
+            shares.and_then(|it| it.download.wake_at()),
         ];
         for at in waits_for.into_iter().flatten() {
             assert!(timer.is_some_and(|timer| timer <= at), "{id} has a timer for all it waits for");
@@ -44,12 +50,12 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
             "{id} is watched while frames wait for it, and not for a limit"
         );
         if let Some(shares) = &connection.shares {
-            sending += usize::from(shares.upload.waits_for_turn());
-            reading += usize::from(shares.download.waits_for_turn());
+            sending += shares.upload.places();
+            reading += shares.download.places();
         }
         assert!(connection.requests.len() <= network.limits.max_requests());
     }
-    assert_eq!((network.upload.waiting(), network.download.waiting()), (sending, reading));
+    assert_eq!((network.upload.places(), network.download.places()), (sending, reading));
     assert_eq!((network.table.opening(), network.table.sessions()), (opening, sessions));
     assert!(opening <= network.limits.max_opening());
     assert!(sessions <= network.limits.max_connections(), "the cap is never overshot");

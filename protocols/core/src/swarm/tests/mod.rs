@@ -4,6 +4,7 @@ mod admission;
 mod bandwidth;
 mod closing;
 mod dialling;
+mod fairness;
 mod gates;
 mod guarantees;
 mod invariants;

@@ -14,7 +14,7 @@ use super::log::Log;
 use super::messages::{hello, sent_frames};
 use super::tree::{GatelessTree, Tree};
 use crate::swarm::{Action, Event, Swarm, Transmit};
-use crate::wire::{FrameReader, FrameRules, ReadStep};
+use crate::wire::{Batch, FrameReader, FrameRules, ReadStep};
 use crate::{
     Address, CloseReason, ConnectionId, Context, DialError, Limits, NetworkBehaviour, Now, PeerId, Time,
 };
@@ -24,6 +24,8 @@ pub(super) struct Wire {
     pub(super) reader: FrameReader,
     /// Nothing is read before the peer is established.
     is_blocked: bool,
+    /// Frames that wait for a limit of bandwidth.
+    pub(super) held: Option<Batch>,
 }
 
 pub(super) struct Node<B: NetworkBehaviour> {
@@ -143,7 +145,7 @@ impl<B: NetworkBehaviour> Node<B> {
     pub(super) fn open(&mut self, connection: ConnectionId, proven: Option<PeerId>) {
         let first_frame_bytes = self.swarm.limits().first_frame_bytes();
         let reader = FrameReader::new(Arc::clone(&self.rules), first_frame_bytes);
-        let wire = Wire { reader, is_blocked: false };
+        let wire = Wire { reader, is_blocked: false, held: None };
         self.wires.insert(connection, wire);
         self.step(|swarm, now| swarm.handle_opened(now, connection, proven));
     }
@@ -153,12 +155,26 @@ impl<B: NetworkBehaviour> Node<B> {
         if let Some(wire) = self.wires.get_mut(&connection) {
             wire.reader.push(bytes);
         }
+        if self.wires.get(&connection).is_some_and(|wire| wire.held.is_none()) {
+            self.read(connection);
+        }
+    }
+
+    /// Hands in what was held back or has arrived, as far as the Swarm takes it.
+    fn read(&mut self, connection: ConnectionId) {
         while let Some(wire) = self.wires.get_mut(&connection).filter(|wire| !wire.is_blocked) {
-            match wire.reader.poll_frames() {
+            let step = match wire.held.take() {
+                Some(batch) => Ok(ReadStep::Frames(batch)),
+                None => wire.reader.poll_frames(),
+            };
+            match step {
                 Ok(ReadStep::Frames(batch)) => {
-                    // What it must keep and does not is charged all the same.
-                    let _taken = self.swarm.takes_frames(Now::new(self.now, 0), connection, &batch);
-                    self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+                    let rest = self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+                    if rest.is_some() {
+                        let wire = self.wires.get_mut(&connection).expect("only of what is there");
+                        wire.held = rest;
+                        return;
+                    }
                 }
                 Ok(ReadStep::NeedBytes) => return,
                 Ok(ReadStep::Blocked) => wire.is_blocked = true,
@@ -173,13 +189,24 @@ impl<B: NetworkBehaviour> Node<B> {
         reader.set_established();
         reader.push(bytes);
         while let Ok(ReadStep::Frames(batch)) = reader.poll_frames() {
-            self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+            let rest = self.step(|swarm, now| swarm.handle_frames(now, connection, batch));
+            assert!(rest.is_none(), "nothing waits for a connection that is gone");
+        }
+    }
+
+    /// Reads on where the Swarm says so, until it names nobody any more.
+    pub(super) fn read_on(&mut self) {
+        while let Some(connection) = self.swarm.poll_readable() {
+            self.read(connection);
         }
     }
 
     /// The transport has ended, or makes no sense any more.
     pub(super) fn lose(&mut self, connection: ConnectionId, reason: CloseReason) {
-        self.wires.remove(&connection);
+        if let Some(wire) = self.wires.remove(&connection) {
+            let bytes = wire.reader.cut_bytes();
+            self.step(|swarm, now| swarm.handle_cut(now, connection, bytes));
+        }
         self.step(|swarm, now| swarm.handle_closed(now, connection, reason));
     }
 
@@ -228,6 +255,13 @@ impl<B: NetworkBehaviour> Node<B> {
         self.swarm.poll_transmit(connection, max_bytes, &mut out);
         self.collect();
         all_of(out)
+    }
+
+    /// Takes what waits to be sent, as a driver that can write some. Whether more is left.
+    pub(super) fn take_more(&mut self, connection: ConnectionId, max_bytes: usize) -> bool {
+        let more = self.swarm.poll_transmit(connection, max_bytes, &mut Transmit::new());
+        self.collect();
+        more
     }
 
     /// Takes all that waits to be sent: type byte and number of each frame.

@@ -99,18 +99,20 @@ pub(super) fn limits() -> Limits {
 /// So little that most of what is sent and received must wait.
 fn bandwidth() -> Bandwidth {
     Bandwidth::default()
-        .with_upload_per_peer(Some(2000))
-        .with_upload(Some(4000))
-        .with_download_per_peer(Some(3000))
-        .with_download(Some(5000))
+        .with_upload_per_peer(Some(8192))
+        .with_upload(Some(10_000))
+        .with_download_per_peer(Some(8192))
+        .with_download(Some(12_000))
 }
 
 fn any_peer() -> impl Strategy<Value = u8> {
     1..=PEERS
 }
 
+const MAX_TIMEOUT: Duration = Duration::from_millis(600);
+
 fn any_duration() -> impl Strategy<Value = Duration> {
-    (1..600_u64).prop_map(Duration::from_millis)
+    (1..MAX_TIMEOUT.as_millis() as u64).prop_map(Duration::from_millis)
 }
 
 fn any_size() -> impl Strategy<Value = usize> {
@@ -228,15 +230,20 @@ pub(super) fn any_run(operations: usize) -> impl Strategy<Value = Run> {
 /// A Swarm to which a run happens.
 pub(super) struct Runner {
     pub(super) node: Node<Tree>,
+    is_shaped: bool,
     /// All connections there ever were, the oldest first.
     connections: Vec<ConnectionId>,
     outbound: BTreeSet<ConnectionId>,
     opened: BTreeSet<ConnectionId>,
+    /// Those on which the Swarm wants to send, and more was left when it last did.
+    ready: BTreeSet<ConnectionId>,
     last_number: u32,
     /// Numbers of all frames that arrived, in order.
     pub(super) arrived: BTreeMap<ConnectionId, Vec<u32>>,
     /// Those that nobody asked for and that a leaf must have been told.
     pub(super) must_be_heard: BTreeMap<ConnectionId, Vec<u32>>,
+    /// Those of which some wait for a limit of bandwidth.
+    held: BTreeMap<ConnectionId, Vec<u32>>,
 }
 
 impl Runner {
@@ -244,12 +251,15 @@ impl Runner {
         let limits = if is_shaped { limits().with_bandwidth(bandwidth()) } else { limits() };
         Self {
             node: Node::new(limits),
+            is_shaped,
             connections: Vec::new(),
             outbound: BTreeSet::new(),
             opened: BTreeSet::new(),
+            ready: BTreeSet::new(),
             last_number: 0,
             arrived: BTreeMap::new(),
             must_be_heard: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -270,6 +280,12 @@ impl Runner {
         if run.ends {
             self.perform(Operation::ShutDown);
         }
+    }
+
+    /// How much longer than their timeout requests are waited for at most: three times as long, and
+    /// an eighth.
+    pub(super) fn max_pause(&self) -> Duration {
+        if self.is_shaped { MAX_TIMEOUT * 25 / 8 } else { Duration::ZERO }
     }
 
     /// A connection, more often one of the last.
@@ -355,12 +371,26 @@ impl Runner {
                 self.node.now = now;
             }
             Operation::Take { which, max_bytes } => {
-                while self.node.swarm.poll_ready().is_some() || self.node.swarm.poll_readable().is_some() {}
-                if let Some(connection) = self.which(which) {
-                    self.node.take(connection, max_bytes);
+                self.node.read_on();
+                while let Some(connection) = self.node.swarm.poll_ready() {
+                    self.ready.insert(connection);
+                }
+                let which = which.checked_rem(self.ready.len()).unwrap_or(0);
+                if let Some(connection) = self.ready.iter().nth(which).copied()
+                    && !self.node.take_more(connection, max_bytes)
+                {
+                    self.ready.remove(&connection);
                 }
             }
             Operation::ShutDown => self.node.shut_down(),
+        }
+        for (connection, numbers) in core::mem::take(&mut self.held) {
+            match self.node.wires.get(&connection) {
+                Some(wire) if wire.held.is_some() => drop(self.held.insert(connection, numbers)),
+                Some(_) => self.must_be_heard.entry(connection).or_default().extend(numbers),
+                // It ended before.
+                None => {}
+            }
         }
         for (connection, _) in core::mem::take(&mut self.node.dials) {
             self.connections.push(connection);
@@ -375,7 +405,7 @@ impl Runner {
         self.node.receive(connection, &bytes);
         if was_established && self.node.swarm.peer(connection).is_some() {
             let unasked = |frame: &&Arriving| matches!(frame, Arriving::Good { .. });
-            let heard = self.must_be_heard.entry(connection).or_default();
+            let heard = self.held.entry(connection).or_default();
             for (number, frame) in (before + 1..).zip(frames.iter().filter(unasked)) {
                 if let Arriving::Good { byte, .. } = frame
                     && !is_answer(*byte)

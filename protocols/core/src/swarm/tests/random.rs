@@ -26,7 +26,7 @@ fn run_for_long(seed: u8) {
     let network = &runner.node.swarm.network;
     assert_eq!(runner.node.swarm.held_bytes(), 0);
     assert!(network.timers.is_empty());
-    assert_eq!((network.upload.waiting(), network.download.waiting()), (0, 0));
+    assert_eq!((network.upload.places(), network.download.places()), (0, 0));
 }
 
 #[test]
