@@ -35,19 +35,21 @@ impl Audit {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         // Two lanes that do not wait for each other, 16 bytes each at a time.
         let (mut one, mut other) = (MULTIPLIER, bytes.len() as u64);
-        let (blocks, mut rest) = bytes.as_chunks::<32>();
-        for block in blocks {
+        let mut add = |block: &[u8; 32]| {
             let [a, b, c, d] = words(block);
             one = mixed(one ^ a, MULTIPLIER ^ b);
             other = mixed(other ^ c, MULTIPLIER ^ d);
-        }
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(16));
-            let mut block = [0; 32];
-            block[..now.len()].copy_from_slice(now);
-            let [a, b, ..] = words(&block);
-            one = mixed(one ^ a, MULTIPLIER ^ b);
-            rest = later;
+        };
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        blocks.iter().for_each(&mut add);
+        if !rest.is_empty() {
+            // The last bytes that there are: some of them again, if there are enough.
+            let last = bytes.last_chunk().copied().unwrap_or_else(|| {
+                let mut block = [0; 32];
+                block[..rest.len()].copy_from_slice(rest);
+                block
+            });
+            add(&last);
         }
         self.number(one);
         self.number(other);
