@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use spacetime_core::{Address, InvalidAddress, Limits};
+use spacetime_core::{Address, Bandwidth, InvalidAddress, Limits};
 
 use super::AppError;
+use super::rate::RateLimit;
 
 /// The port of the protocol.
 pub(super) const DEFAULT_PORT: u16 = 8333;
@@ -45,6 +46,8 @@ pub struct FileConfig {
     pub log: Option<String>,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// How many bytes a second are sent and received.
+    pub bandwidth: BandwidthConfig,
     /// Synchronisation.
     pub sync: SyncConfig,
 }
@@ -62,6 +65,52 @@ pub struct LimitsConfig {
     pub max_inbound: Option<usize>,
     /// Accepted connections that are not established yet, at a time.
     pub max_opening: Option<usize>,
+}
+
+/// The part about bandwidth: bytes per second, frame headers included, or `"off"`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BandwidthConfig {
+    /// Sent to each peer.
+    pub upload_per_peer: Option<RateLimit>,
+    /// Sent to all peers together.
+    pub upload: Option<RateLimit>,
+    /// Taken from each peer.
+    pub download_per_peer: Option<RateLimit>,
+    /// Taken from all peers together.
+    pub download: Option<RateLimit>,
+}
+
+impl BandwidthConfig {
+    /// The same, with what `other` says for what is not said here.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            upload_per_peer: self.upload_per_peer.or(other.upload_per_peer),
+            upload: self.upload.or(other.upload),
+            download_per_peer: self.download_per_peer.or(other.download_per_peer),
+            download: self.download.or(other.download),
+        }
+    }
+
+    /// The limits of the Swarm, with those of the reference node for what is not said.
+    pub fn bandwidth(&self) -> Bandwidth {
+        let mut bandwidth = Bandwidth::reference();
+        if let Some(RateLimit(limit)) = self.upload_per_peer {
+            bandwidth = bandwidth.with_upload_per_peer(limit);
+        }
+        if let Some(RateLimit(limit)) = self.upload {
+            bandwidth = bandwidth.with_upload(limit);
+        }
+        if let Some(RateLimit(limit)) = self.download_per_peer {
+            bandwidth = bandwidth.with_download_per_peer(limit);
+        }
+        if let Some(RateLimit(limit)) = self.download {
+            bandwidth = bandwidth.with_download(limit);
+        }
+        bandwidth
+    }
 }
 
 /// The part about synchronisation.
@@ -195,6 +244,10 @@ mod tests {
             config.limits.max_outbound.is_some(),
             config.limits.max_inbound.is_some(),
             config.limits.max_opening.is_some(),
+            config.bandwidth.upload_per_peer.is_some(),
+            config.bandwidth.upload.is_some(),
+            config.bandwidth.download_per_peer.is_some(),
+            config.bandwidth.download.is_some(),
             config.sync.max_peers.is_some(),
             config.sync.parallel_downloads.is_some(),
             config.sync.max_window_bytes.is_some(),
@@ -204,6 +257,7 @@ mod tests {
         assert_eq!(config.own_address.as_deref(), Some("203.0.113.1:8333"));
         let (limits, peers) = config.limits().unwrap();
         assert_eq!(limits, Limits::default());
+        assert_eq!(config.bandwidth.bandwidth(), Bandwidth::reference());
         let defaults = spacetime_peers::Config::default();
         assert_eq!(peers.max_outbound(), defaults.max_outbound());
         assert_eq!(peers.max_inbound(), defaults.max_inbound());
@@ -231,6 +285,15 @@ mod tests {
                 found.map(|(all, peers)| (all.max_connections(), peers.max_outbound(), peers.max_inbound()));
             assert_eq!(found, limits, "{text}");
         }
+    }
+
+    #[test]
+    fn limits_of_bandwidth_are_those_of_flags_then_of_the_file_then_of_the_reference() {
+        let file = FileConfig::parse("[bandwidth]\nupload = \"off\"\ndownload = 50000\n").unwrap().bandwidth;
+        let flags = BandwidthConfig { download: Some(RateLimit(Some(60_000))), ..BandwidthConfig::default() };
+        let expected = Bandwidth::reference().with_upload(None).with_download(Some(60_000));
+        assert_eq!(flags.or(&file).bandwidth(), expected);
+        assert!(FileConfig::parse("[bandwidth]\nupload = \"much\"\n").is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use spacetime_core::chain::{ChainRules, HeaderInfo, SpacetimeRules, block_hash, development_genesis};
-use spacetime_core::{Address, Endpoint, Event, Hash, Limits, PeerId};
+use spacetime_core::{Address, Bandwidth, Endpoint, Event, Hash, Limits, PeerId};
 use spacetime_handshake::Legacy;
 use spacetime_node::{Config as NodeConfig, Node, NodeCommand, NodeEvent, Start};
 use spacetime_peers::AddressRules;
@@ -45,7 +45,8 @@ pub struct Options {
     pub own_address: Option<SocketAddr>,
     /// Who finds out where the DNS names of seeds lead. The system.
     pub resolver: Arc<dyn Resolver>,
-    /// The bounds of its Swarm.
+    /// The bounds of its Swarm. The default ones, with the [bandwidth](Bandwidth::reference) of the reference
+    /// node.
     pub limits: Limits,
     /// How it synchronises.
     pub sync: spacetime_sync::Config,
@@ -63,7 +64,7 @@ impl Options {
             allow_private: true,
             own_address: None,
             resolver: Arc::new(SystemResolver),
-            limits: Limits::default(),
+            limits: Limits::default().with_bandwidth(Bandwidth::reference()),
             sync: spacetime_sync::Config::default(),
             legacy: Legacy::default(),
         }

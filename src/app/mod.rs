@@ -21,6 +21,7 @@ mod peers_file;
 mod peers_worker;
 mod progress;
 mod questions;
+mod rate;
 mod resolver;
 pub mod sim;
 
@@ -34,4 +35,5 @@ pub use full_node::{FullNode, FullNodeBehaviour, Options};
 pub use identity::{Identity, IdentityError};
 pub use node_handle::{ChangeError, NodeHandle, PublishError};
 pub use progress::Meter;
+pub use rate::{InvalidRate, RateLimit};
 pub use resolver::{Resolver, SystemResolver};

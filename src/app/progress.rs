@@ -135,7 +135,7 @@ impl Bar {
 
 #[cfg(test)]
 mod tests {
-    use spacetime_node::{MempoolStatus, RelayStatus, SyncStatus, TipStatus};
+    use spacetime_node::{BandwidthStatus, MempoolStatus, RelayStatus, SyncStatus, TipStatus};
 
     use super::*;
 
@@ -155,6 +155,7 @@ mod tests {
                 in_flight: 0,
             },
             relay: RelayStatus::default(),
+            bandwidth: BandwidthStatus::default(),
             mempool: MempoolStatus::default(),
             peers: Vec::new(),
         }

@@ -30,6 +30,28 @@ fn a_node_introduces_itself_and_says_the_same_in_its_status() {
 }
 
 #[test]
+fn limits_of_bandwidth_are_on_by_default_and_can_be_changed_or_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mib, flags) =
+        (1024 * 1024, [ANY_PORT, &["--upload", "off", "--download-per-peer", "512KiB"]].concat());
+    for (name, flags, expected) in [
+        ("default", ANY_PORT, serde_json::json!([mib, 10 * mib, mib, 10 * mib])),
+        ("changed", &flags[..], serde_json::json!([mib, null, mib / 2, 10 * mib])),
+    ] {
+        let node = RunningNode::start(&folder.path().join(name), flags);
+        let bandwidth = &node.status()["bandwidth"];
+        let found = ["upload_per_peer", "upload", "download_per_peer", "download"].map(|it| &bandwidth[it]);
+        assert_eq!(serde_json::json!(found), expected, "{name}");
+    }
+    for (rate, code) in [("much", 2), ("1000", 78)] {
+        let datadir = folder.path().join(rate);
+        let datadir = datadir.to_str().unwrap();
+        let output = run(&["start", "--datadir", datadir, "--listen", "127.0.0.1:0", "--upload", rate]);
+        assert_eq!(output.status.code(), Some(code), "{rate}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn the_peer_id_is_the_same_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let first = RunningNode::start(folder.path(), ANY_PORT).introduction[1].clone();

@@ -39,6 +39,13 @@ const fn rate(bytes_per_second: Option<u64>) -> ByteRate {
 }
 
 impl Bandwidth {
+    /// The limits of the reference node: 1 MiB/s with each peer and 10 MiB/s with all of them, in each
+    /// direction (seed).
+    pub const fn reference() -> Self {
+        let (per_peer, total) = (ByteRate::per_second(1024 * 1024), ByteRate::per_second(10 * 1024 * 1024));
+        Self { upload_per_peer: per_peer, upload: total, download_per_peer: per_peer, download: total }
+    }
+
     /// What may be sent to each peer, in bytes per second.
     #[must_use]
     pub const fn with_upload_per_peer(mut self, bytes_per_second: Option<u64>) -> Self {

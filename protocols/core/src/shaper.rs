@@ -27,6 +27,11 @@ impl ByteRate {
         self.0
     }
 
+    /// Bytes per second, if it is a limit.
+    pub const fn limit(self) -> Option<u64> {
+        if self.is_unlimited() { None } else { Some(self.0) }
+    }
+
     /// Whether it is no limit at all.
     pub const fn is_unlimited(self) -> bool {
         self.0 == u64::MAX

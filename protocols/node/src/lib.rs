@@ -22,7 +22,7 @@ use spacetime_peers::{Peers, Stored};
 use spacetime_ping::Ping;
 use spacetime_relay::{MemoryPool, Relay};
 use spacetime_sync::Sync;
-pub use status::{MempoolStatus, PeerStatus, RelayStatus, Status, SyncStatus, TipStatus};
+pub use status::{BandwidthStatus, MempoolStatus, PeerStatus, RelayStatus, Status, SyncStatus, TipStatus};
 
 /// The behaviours of a full node.
 #[derive(NetworkBehaviour, Debug)]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use spacetime_core::chain::ChainRules;
-use spacetime_core::{Address, ConnectionId, Context, Direction, Origin, Peer, Statistics, Time};
+use spacetime_core::{Address, Bandwidth, ConnectionId, Context, Direction, Origin, Peer, Statistics, Time};
 use spacetime_peers::{Role, Target};
 use spacetime_sync::Progress;
 
@@ -33,6 +33,9 @@ pub struct Status {
     /// What waits to be in a block.
     #[serde(default)]
     pub mempool: MempoolStatus,
+    /// How much is sent and received, and may be.
+    #[serde(default)]
+    pub bandwidth: BandwidthStatus,
     /// The sessions.
     pub peers: Vec<PeerStatus>,
 }
@@ -88,6 +91,23 @@ pub struct MempoolStatus {
     pub bytes: usize,
 }
 
+/// How much the node sends and receives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct BandwidthStatus {
+    /// What may be sent to each peer, in bytes per second; none if there is no limit.
+    pub upload_per_peer: Option<u64>,
+    /// What may be sent to all peers together, in bytes per second.
+    pub upload: Option<u64>,
+    /// What is taken from each peer, in bytes per second.
+    pub download_per_peer: Option<u64>,
+    /// What is taken from all peers together, in bytes per second.
+    pub download: Option<u64>,
+    /// Bytes that were sent since the node started.
+    pub sent_bytes: u64,
+    /// Bytes that were received since the node started.
+    pub received_bytes: u64,
+}
+
 /// One session.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -135,6 +155,7 @@ impl<R: ChainRules + 'static> Node<R> {
                 transactions: self.relay.mempool().len(),
                 bytes: self.relay.mempool().bytes(),
             },
+            bandwidth: BandwidthStatus::new(cx.bandwidth(), cx.statistics()),
             peers: cx
                 .peers()
                 .map(|(connection, peer)| self.peer_status(cx.now(), connection, peer))
@@ -183,6 +204,19 @@ impl From<Progress> for SyncStatus {
             downloaded_bytes: progress.downloaded_bytes,
             applied_blocks: progress.applied_blocks,
             in_flight: progress.in_flight,
+        }
+    }
+}
+
+impl BandwidthStatus {
+    const fn new(bandwidth: &Bandwidth, swarm: Statistics) -> Self {
+        Self {
+            upload_per_peer: bandwidth.upload_per_peer().limit(),
+            upload: bandwidth.upload().limit(),
+            download_per_peer: bandwidth.download_per_peer().limit(),
+            download: bandwidth.download().limit(),
+            sent_bytes: swarm.bytes_sent,
+            received_bytes: swarm.bytes_received,
         }
     }
 }

@@ -103,7 +103,9 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             self.count(failed.by, |it| it.not_sent += 1);
             // What waits to be sent to it may be the question.
             let was_asked = cx.queued_frames(failed.by, MessageType::FETCH.priority()) == 0;
-            if failed.is_late && was_asked && silent.insert(failed.by) {
+            // What this node holds back may be the question or the answer.
+            let is_its_fault = was_asked && !cx.was_held_since(failed.by, failed.asked_at);
+            if failed.is_late && is_its_fault && silent.insert(failed.by) {
                 cx.report(failed.by, Offence::NoAnswer(failed.message_type));
             }
             all.push(failed);

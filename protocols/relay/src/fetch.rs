@@ -83,6 +83,8 @@ pub(crate) struct Failed {
     pub(crate) id: Hash,
     pub(crate) by: ConnectionId,
     pub(crate) message_type: MessageType,
+    /// When it was asked.
+    pub(crate) asked_at: Time,
     /// It has had the time that an item takes which is as large as it said.
     pub(crate) is_late: bool,
     /// Who is asked instead, if there is somebody.
@@ -176,8 +178,8 @@ impl Fetches {
         let by = wanted.asked;
         discount(&mut self.asked, by.connection);
         let is_late = wanted.asked_at + time_for(self.timeout, by.payload_bytes) <= now;
-        let mut failed =
-            Failed { id, by: by.connection, message_type: wanted.message_type, is_late, next: None };
+        let Wanted { message_type, asked_at, .. } = *wanted;
+        let mut failed = Failed { id, by: by.connection, message_type, asked_at, is_late, next: None };
         let can_be_asked = |it: &Announcer| may_ask(&self.asked, it.connection);
         let next = wanted.others.iter().position(can_be_asked).filter(|_| now < wanted.until);
         let Some(next) = next else {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use spacetime_core::Limits;
 use spacetime_core::chain::HeaderInfo;
 use spacetime_node::Status;
 use tempfile::TempDir;
@@ -97,6 +98,8 @@ async fn start_nodes(
     let mut addresses = Vec::new();
     for index in 0..usize::from(arguments.nodes) {
         let mut options = Options::new(folder.path().join(format!("node-{index}")));
+        // Nobody else uses this line.
+        options.limits = Limits::default();
         options.listen = vec![spacetime_core::Address::socket(([127, 0, 0, 1], 0).into())];
         let before = [index.checked_sub(1), index.checked_sub(2)];
         let before = before.into_iter().flatten().filter_map(|peer| addresses.get(peer).cloned());

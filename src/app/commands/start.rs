@@ -13,10 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
 use super::{logging, runtime, say};
-use crate::app::config::{DEFAULT_PORT, parse_address};
+use crate::app::config::{BandwidthConfig, DEFAULT_PORT, parse_address};
 use crate::app::progress::Bar;
 use crate::app::{
-    AppError, FileConfig, FullNode, Meter, NodeHandle, Options, default_config_file, default_data_folder,
+    AppError, FileConfig, FullNode, Meter, NodeHandle, Options, RateLimit, default_config_file,
+    default_data_folder,
 };
 
 /// How often the status line comes where there is no terminal.
@@ -64,6 +65,9 @@ pub(super) struct Arguments {
     #[arg(long, env = "SPACETIME_LEGACY", value_name = "POLICY")]
     legacy: Option<String>,
 
+    #[command(flatten)]
+    bandwidth: BandwidthArguments,
+
     /// A configuration file [default: $XDG_CONFIG_HOME/spacetime/config.toml, if it is there]
     #[arg(long, env = "SPACETIME_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -71,6 +75,33 @@ pub(super) struct Arguments {
     /// What to log, as in warn,spacetime_network=debug [default: info, warn under a progress bar]
     #[arg(long, env = "SPACETIME_LOG", value_name = "FILTER")]
     log: Option<String>,
+}
+
+/// Bytes per second, as 65536, 512KiB or 10MB; 0 or off for no limit.
+#[derive(Args, Clone, Debug, Default)]
+struct BandwidthArguments {
+    /// What may be sent in a second, as 512KiB, 10MB, or off [default: 10MiB]
+    #[arg(long, env = "SPACETIME_UPLOAD", value_name = "RATE")]
+    upload: Option<RateLimit>,
+
+    /// What is taken in a second [default: 10MiB]
+    #[arg(long, env = "SPACETIME_DOWNLOAD", value_name = "RATE")]
+    download: Option<RateLimit>,
+
+    /// What may be sent to each peer in a second [default: 1MiB]
+    #[arg(long, env = "SPACETIME_UPLOAD_PER_PEER", value_name = "RATE")]
+    upload_per_peer: Option<RateLimit>,
+
+    /// What is taken from each peer in a second [default: 1MiB]
+    #[arg(long, env = "SPACETIME_DOWNLOAD_PER_PEER", value_name = "RATE")]
+    download_per_peer: Option<RateLimit>,
+}
+
+impl BandwidthArguments {
+    const fn config(&self) -> BandwidthConfig {
+        let Self { upload, download, upload_per_peer, download_per_peer } = *self;
+        BandwidthConfig { upload_per_peer, upload, download_per_peer, download }
+    }
 }
 
 /// What is to be done, from flags over environment over file over defaults.
@@ -120,7 +151,7 @@ impl Arguments {
         let seeds = addresses(self.seed.or(file.seeds.clone()).unwrap_or_default())?;
         let (limits, peers) = file.limits()?;
         options.peers = peers.with_kept(kept).with_seeds(seeds);
-        options.limits = limits;
+        options.limits = limits.with_bandwidth(self.bandwidth.config().or(&file.bandwidth).bandwidth());
         options.allow_private = self.allow_private.or(file.allow_private).unwrap_or(true);
         let own_address = self.own_address.or(file.own_address.clone()).filter(|text| !text.is_empty());
         options.own_address = own_address.map(|text| own(&text, options.allow_private)).transpose()?;

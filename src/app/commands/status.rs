@@ -1,6 +1,7 @@
 //! `spacetime status`: what the running node says of itself.
 
 use clap::Args;
+use indicatif::HumanBytes;
 use spacetime_node::Status;
 
 use super::running_node::RunningNode;
@@ -30,6 +31,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
     Ok(())
 }
 
+/// In total and per peer.
+fn limits(total: Option<u64>, per_peer: Option<u64>) -> String {
+    let rate =
+        |limit: Option<u64>| limit.map_or("no limit".into(), |it| format!("{} a second", HumanBytes(it)));
+    format!("{} in total, {}", rate(total), rate(per_peer))
+}
+
 fn print(status: &Status) {
     say(format_args!("peer id  {}", status.peer_id));
     say(format_args!("listens  {}", status.listen.join(", ")));
@@ -42,6 +50,17 @@ fn print(status: &Status) {
     say(format_args!(
         "mempool  {} transactions, {} bytes",
         status.mempool.transactions, status.mempool.bytes
+    ));
+    let bandwidth = &status.bandwidth;
+    say(format_args!(
+        "sent     {} bytes, {} to each peer",
+        bandwidth.sent_bytes,
+        limits(bandwidth.upload, bandwidth.upload_per_peer)
+    ));
+    say(format_args!(
+        "received {} bytes, {} from each peer",
+        bandwidth.received_bytes,
+        limits(bandwidth.download, bandwidth.download_per_peer)
     ));
     say(format_args!("peers    {}", status.peers.len()));
     if !status.peers.is_empty() {

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::address::Address;
 use crate::admission::OpeningConnection;
+use crate::bandwidth::Bandwidth;
 use crate::close::{CloseReason, DialError};
 use crate::connection::ConnectionId;
 use crate::hash::PeerId;
@@ -115,6 +116,12 @@ impl<'a, E> Context<'a, E> {
         self.network.patience_ends(connection, patience)
     }
 
+    /// Whether this node's own limits of [bandwidth](crate::Bandwidth) have held back anything on a
+    /// connection since then, in either direction: then it is not only up to the peer what came late.
+    pub fn was_held_since(&self, connection: ConnectionId, then: Time) -> bool {
+        self.network.was_held_since(connection, then)
+    }
+
     /// Encodes a message and queues it for one peer.
     pub fn send<M: Message>(&mut self, to: ConnectionId, message: &M) -> Result<(), SendError> {
         self.network.send(to, message)
@@ -129,6 +136,11 @@ impl<'a, E> Context<'a, E> {
     /// `Low` priority is full, its oldest frames make room, but for what was sent to that peer alone.
     pub fn broadcast(&mut self, to: impl IntoIterator<Item = ConnectionId>, frame: &Frame) -> usize {
         self.network.broadcast(to.into_iter(), frame)
+    }
+
+    /// How many bytes a second may be sent and received.
+    pub const fn bandwidth(&self) -> &Bandwidth {
+        self.network.bandwidth()
     }
 
     /// Queues a request whose answer comes to `on_answer`, or `on_request_failed`.

@@ -13,6 +13,7 @@ use super::throttle::Throttle;
 use super::transmit::Transmit;
 use crate::address::Address;
 use crate::admission::OpeningConnection;
+use crate::bandwidth::Bandwidth;
 use crate::behaviour::Claims;
 use crate::canary::{self, Canary};
 use crate::close::{CloseReason, DialError};
@@ -116,6 +117,10 @@ impl Network {
         self.now
     }
 
+    pub(crate) const fn bandwidth(&self) -> &Bandwidth {
+        self.limits.bandwidth()
+    }
+
     pub(crate) const fn local_id(&self) -> PeerId {
         self.local_id
     }
@@ -144,6 +149,11 @@ impl Network {
 
     pub(super) fn held(&self, id: ConnectionId) -> Held {
         self.table.get(id).map_or_else(Held::default, |it| it.held(self.now.time))
+    }
+
+    pub(crate) fn was_held_since(&self, id: ConnectionId, then: Time) -> bool {
+        let shares = self.table.get(id).and_then(|it| it.shares.as_ref());
+        shares.is_some_and(|it| it.was_held_since(then))
     }
 
     pub(crate) fn patience(&self, id: ConnectionId, timeout: Duration) -> Patience {

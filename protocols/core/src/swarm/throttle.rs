@@ -140,6 +140,8 @@ pub(super) struct Share {
     wake_at: Option<Time>,
     /// Since when it waits.
     held_since: Option<Time>,
+    /// When it last stopped to wait.
+    released_at: Option<Time>,
     /// Of the bytes that waited with it, those that have not passed.
     pub(super) late: u64,
     delayed: Delayed,
@@ -157,6 +159,13 @@ impl Shares {
     pub(super) fn new() -> Self {
         let share = || Share { is_opening: true, ..Share::default() };
         Self { upload: share(), download: share() }
+    }
+
+    /// Whether something was held back on it, in either direction, at any time since then.
+    pub(super) fn was_held_since(&self, then: Time) -> bool {
+        [&self.upload, &self.download]
+            .iter()
+            .any(|it| it.is_held() || it.released_at.is_some_and(|at| at > then))
     }
 
     /// For how long something was held back on it, in either direction.
@@ -423,6 +432,7 @@ impl Throttle {
     fn release(&mut self, share: &mut Share, now: Time) {
         share.wake_at = None;
         if let Some(since) = share.held_since.take() {
+            share.released_at = Some(now);
             let time = now.since(since);
             share.delayed.time = share.delayed.time.saturating_add(time);
             self.delayed.time = self.delayed.time.saturating_add(time);
