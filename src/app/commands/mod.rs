@@ -35,7 +35,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run a node (the default)
-    Start(start::Arguments),
+    Start(Box<start::Arguments>),
     /// Say what the running node says of itself
     Status(status::Arguments),
     /// List the sessions of the running node
@@ -69,8 +69,8 @@ enum Command {
 /// Runs the command that the arguments of the process name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command.unwrap_or(Command::Start(cli.start)) {
-        Command::Start(arguments) => start::run(arguments),
+    let result = match cli.command.unwrap_or(Command::Start(Box::new(cli.start))) {
+        Command::Start(arguments) => start::run(*arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Peers(arguments) => peers::run(arguments),
         Command::Addresses(arguments) => addresses::run(arguments),

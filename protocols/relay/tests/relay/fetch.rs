@@ -173,7 +173,7 @@ fn a_peer_that_takes_no_questions_is_not_asked_and_somebody_else_is() {
 
 #[test]
 fn a_question_that_has_not_left_is_no_failure_of_who_was_to_answer_it() {
-    let slow = Bandwidth::default().with_upload_per_peer(Some(1024));
+    let slow = Bandwidth::default().with_upload_per_peer(Some(8192));
     let mut case = Case::with_limits(Config::default(), Limits::default().with_bandwidth(slow));
     let [peer, other] = case.peers();
     // It may be sent nothing for a while after this.
