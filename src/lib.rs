@@ -38,9 +38,11 @@
 //!
 //! | feature | brings |
 //! |---|---|
-//! | `node` (default) | the `spacetime` command, the chain store, the program around a node |
+//! | `node` (default) | the `spacetime` command, the chain store, the program around a node; needs TLS |
+//! | `tls-aws-lc-rs` (default) | TLS by aws-lc-rs, which is faster |
+//! | `tls-ring` | TLS by ring, which is lighter to build; if both are on it is aws-lc-rs |
 //!
-//! Without it this is a library over tokio and nothing else.
+//! Without any this is a library over tokio and nothing else.
 
 #[cfg(feature = "node")]
 pub mod app;
@@ -48,6 +50,11 @@ pub mod app;
 pub mod store;
 pub mod swarm;
 pub mod transport;
+
+#[cfg(all(feature = "__tls", not(any(feature = "tls-aws-lc-rs", feature = "tls-ring"))))]
+compile_error!("`__tls` is no feature to ask for: ask for `tls-aws-lc-rs` or `tls-ring`");
+#[cfg(all(feature = "node", not(feature = "__tls")))]
+compile_error!("a node needs keys and TLS: add the feature `tls-aws-lc-rs` or `tls-ring`");
 
 use std::io;
 

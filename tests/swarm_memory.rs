@@ -12,7 +12,7 @@ use futures::future::{self, BoxFuture};
 use futures::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use spacetime_network::swarm::Config;
-use spacetime_network::transport::{Connected, Incoming, Listener, Transport};
+use spacetime_network::transport::{Connected, Incoming, Listener, Outgoing, Transport};
 use spacetime_network::wire::{ApplicationMessage, Frame, Heartbeat, Nothing};
 use spacetime_network::{
     Address, CloseReason, ConnectionId, Endpoint, Event, Limits, PeerId, Protocol, Swarm, Violation,
@@ -105,7 +105,7 @@ impl Transport for Floods {
         true
     }
 
-    fn dial(&self, _: &Address) -> BoxFuture<'static, io::Result<Connected>> {
+    fn dial(&self, _: &Address) -> BoxFuture<'static, io::Result<Outgoing>> {
         future::ready(Err(io::ErrorKind::ConnectionRefused.into())).boxed()
     }
 

@@ -38,8 +38,10 @@ pub struct FileConfig {
     pub own_address: Option<String>,
     /// Whether private addresses are learned, told and dialled.
     pub allow_private: Option<bool>,
-    /// Encryption.
+    /// Whether connections are encrypted: `required`, `optional` or `off`.
     pub tls: Option<String>,
+    /// The lowest version of TLS: `1.2` or `1.3`.
+    pub min_tls_version: Option<String>,
     /// What to do with version-1 nodes that never say Handshake: `refuse` or `serve`.
     pub legacy: Option<String>,
     /// What to log.
@@ -238,6 +240,7 @@ mod tests {
             config.seeds.is_some(),
             config.allow_private.is_some(),
             config.tls.is_some(),
+            config.min_tls_version.is_some(),
             config.legacy.is_some(),
             config.log.is_some(),
             config.limits.max_connections.is_some(),

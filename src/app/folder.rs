@@ -48,7 +48,12 @@ impl DataFolder {
 
     /// The file with the node's private key.
     pub fn key_file(&self) -> PathBuf {
-        self.path.join("node.key")
+        Self::key_file_in(&self.path)
+    }
+
+    /// The same of a folder that this process need not have to itself.
+    pub(super) fn key_file_in(path: &Path) -> PathBuf {
+        path.join("node.key")
     }
 
     /// The address book, and the rest of what it knows of its peers.

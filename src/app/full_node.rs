@@ -19,13 +19,14 @@ use super::chain_keeper::{self, AcceptAll};
 use super::chain_worker::ChainWorker;
 use super::control::ControlSocket;
 use super::folder::DataFolder;
-use super::identity::Identity;
+use super::key_file::KeyFile;
 use super::node_handle::NodeHandle;
 use super::peers_worker::PeersWorker;
 use super::resolver::{self, Resolver, SystemResolver};
 use crate::store::{CheckedBlock, RedbStore};
 use crate::swarm::{Config as SwarmConfig, Swarm, system_clock};
-use crate::transport::TcpTransport;
+use crate::transport::tls::{NodeKey, TlsVersion};
+use crate::transport::{TcpTransport, TlsConfig, TlsMode, TlsTransport};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ pub struct Options {
     pub sync: spacetime_sync::Config,
     /// Whether version-1 nodes that never say Handshake are let in.
     pub legacy: Legacy,
+    /// Whether connections are encrypted. Required.
+    pub tls: TlsMode,
+    /// The lowest version of TLS. 1.3.
+    pub min_tls_version: TlsVersion,
 }
 
 impl Options {
@@ -67,6 +72,8 @@ impl Options {
             limits: Limits::default().with_bandwidth(Bandwidth::reference()),
             sync: spacetime_sync::Config::default(),
             legacy: Legacy::default(),
+            tls: TlsMode::default(),
+            min_tls_version: TlsVersion::V1_3,
         }
     }
 }
@@ -109,8 +116,10 @@ impl FullNode {
     /// [`run`](Self::run).
     pub async fn open(options: Options) -> Result<Self, AppError> {
         let folder = DataFolder::open(&options.datadir)?;
-        let identity = Identity::load_or_generate(&folder.key_file())
+        let key = KeyFile::at(folder.key_file())
+            .load_or_create()
             .map_err(|error| AppError::Failed(error.to_string()))?;
+        let peer_id = key.peer_id();
         let rules = development_rules()?;
         let store = Arc::new(open_store(&folder, &rules)?);
         let tip = chain_keeper::tip(&*store, &rules)?;
@@ -126,9 +135,8 @@ impl FullNode {
         let config = node_config(&options, block_hash(rules.genesis()).unwrap_or_default());
         let node = Node::new(config, rules.clone(), start, &rng)
             .map_err(|error| AppError::Config(error.to_string()))?;
-        let config = SwarmConfig::new(identity.peer_id())
-            .with_transport(TcpTransport::new())
-            .with_limits(options.limits);
+        let transport = transport(&options, key)?;
+        let config = SwarmConfig::new(peer_id).with_transport(transport).with_limits(options.limits);
         let mut swarm = Swarm::new(node, config).map_err(|error| AppError::Config(error.to_string()))?;
 
         let mut listen = Vec::new();
@@ -147,7 +155,7 @@ impl FullNode {
             .map_err(|error| AppError::failed("cannot start the thread that stores peers", error))?;
         let control = ControlSocket::bind(folder.path())
             .map_err(|error| AppError::failed("cannot open the control socket", error))?;
-        let (peer_id, resolver) = (identity.peer_id(), options.resolver);
+        let resolver = options.resolver;
         Ok(Self { control, swarm, worker, peers_worker, resolver, listen, peer_id, tip, folder })
     }
 
@@ -223,6 +231,18 @@ impl FullNode {
         drop(folder);
         result
     }
+}
+
+/// TCP, encrypted as far as is wanted.
+fn transport(options: &Options, key: NodeKey) -> Result<TlsTransport<TcpTransport>, AppError> {
+    // Those that may wait for our first word are not waited for longer than the handshake would.
+    let serves_silent = options.legacy == Legacy::Serve;
+    let grace = spacetime_handshake::Config::new(Hash::ZERO).grace();
+    let config = TlsConfig::new(key)
+        .with_mode(options.tls)
+        .with_versions(options.min_tls_version, TlsVersion::V1_3)
+        .with_plaintext_after(serves_silent.then_some(grace));
+    TlsTransport::new(TcpTransport::new(), &config).map_err(|error| AppError::Config(error.to_string()))
 }
 
 /// The configuration of the tree.

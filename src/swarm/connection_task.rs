@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Buf as _;
 use futures::future::BoxFuture;
 use spacetime_core::wire::{FrameReader, ReadStep};
-use spacetime_core::{CloseReason, ConnectionId, DialError, Direction, Transmit};
+use spacetime_core::{CloseReason, ConnectionId, DialError, Direction, SecurityError, Transmit};
 use tokio::io::AsyncWrite as _;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::timeout;
@@ -75,7 +75,10 @@ impl ConnectionTask {
                 }
             }
             Err(error) if direction == Direction::Outbound => {
-                let error = DialError::Transport(error.to_string().into());
+                let error = match transport_error(&error) {
+                    CloseReason::Transport(text) => DialError::Transport(text),
+                    refused => DialError::Closed(refused),
+                };
                 inbox.push(Input::DialFailed(connection, error));
             }
             Err(error) => inbox.push(Input::Closed(connection, transport_error(&error), 0)),
@@ -84,7 +87,10 @@ impl ConnectionTask {
 }
 
 fn transport_error(error: &io::Error) -> CloseReason {
-    CloseReason::Transport(error.to_string().into())
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<SecurityError>()) {
+        Some(error) => (*error).into(),
+        None => CloseReason::Transport(error.to_string().into()),
+    }
 }
 
 /// Waits for the transport to stand; nothing if the Swarm gives the connection up before.
@@ -166,7 +172,7 @@ impl Flow {
         };
         if let Some(reason) = lost {
             self.reads = Reads::Over;
-            let is_broken = matches!(reason, CloseReason::Transport(_));
+            let is_broken = matches!(reason, CloseReason::Transport(_) | CloseReason::Insecure(_));
             self.inbox.push(Input::Closed(self.connection, reason, self.reader.cut_bytes()));
             if is_broken {
                 return Poll::Ready(());

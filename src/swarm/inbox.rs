@@ -15,6 +15,8 @@ use crate::transport::Incoming;
 pub(super) enum Input {
     /// A peer connected; the permit is given back when it was let in or not.
     Incoming(Incoming, OwnedSemaphorePermit),
+    /// A dial has reached somebody.
+    Connected(ConnectionId),
     /// The transport of a connection stands.
     Opened(ConnectionId, Option<PeerId>),
     /// A dial came to nothing.

@@ -43,6 +43,7 @@ pub use config::Config;
 pub(crate) use config::system_clock;
 use connection_task::ConnectionTask;
 use connections::Connections;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FusedStream, Stream};
 pub use handle::{Handle, SwarmGone};
@@ -59,7 +60,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::transport::Connected;
+use crate::transport::{Connected, Outgoing};
 
 /// Steps after which other tasks have their turn, however much there is to do. To tell an event is
 /// one step.
@@ -257,8 +258,13 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         match self.config.transports.iter().find(|it| it.supports(address.endpoint())) {
             Some(transport) => {
                 let _within = self.runtime.enter();
-                let connecting = transport.dial(address);
-                self.spawn(connection, Direction::Outbound, connecting);
+                let (dialling, inbox) = (transport.dial(address), Arc::clone(&self.inbox));
+                let connecting = async move {
+                    let Outgoing { upgrade } = dialling.await?;
+                    inbox.push(Input::Connected(connection));
+                    upgrade.await
+                };
+                self.spawn(connection, Direction::Outbound, connecting.boxed());
             }
             None => self.inbox.push(Input::DialFailed(connection, DialError::Unsupported)),
         }
@@ -288,6 +294,7 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
                     Err(reason) => tracing::debug!(%remote, %reason, "connection refused"),
                 }
             }
+            Input::Connected(connection) => self.core.handle_connected(now, connection),
             Input::Opened(connection, peer_id) => self.core.handle_opened(now, connection, peer_id),
             Input::DialFailed(connection, error) => {
                 self.core.handle_dial_failed(now, connection, error);

@@ -10,7 +10,7 @@ use spacetime_core::{Address, Endpoint};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc;
 
-use super::{Connected, Incoming, Listener, Transport};
+use super::{Connected, Incoming, Listener, Outgoing, Transport};
 
 /// Bytes that may be under way in each direction before a writer must wait.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -68,7 +68,7 @@ impl Transport for MemoryTransport {
         matches!(endpoint, Endpoint::Memory(_))
     }
 
-    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Connected>> {
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Outgoing>> {
         let from = self.place;
         let listener = match address.endpoint() {
             Endpoint::Memory(place) => self.network.lock().listening.get(place).cloned(),
@@ -78,7 +78,7 @@ impl Transport for MemoryTransport {
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let (ours, theirs) = duplex(WINDOW_BYTES);
             listener.ok_or_else(refused)?.send((from, theirs)).await.map_err(|_| refused())?;
-            Ok(Connected::unproven(ours))
+            Ok(Outgoing::finished(Connected::unproven(ours)))
         }
         .boxed()
     }

@@ -1,4 +1,4 @@
-//! How bytes get from one node to another: memory, TCP, and what you add.
+//! How bytes get from one node to another: memory, TCP, TLS over either, and what you add.
 //!
 //! A transport turns an [`Address`] into an ordered stream of bytes, in both directions, and may
 //! prove who is on the other end. All of them pass one conformance suite
@@ -6,16 +6,21 @@
 
 mod memory;
 mod tcp;
+#[cfg(feature = "__tls")]
+pub mod tls;
 
 use std::fmt;
 use std::io;
 
-use futures::future::BoxFuture;
+use futures::FutureExt as _;
+use futures::future::{self, BoxFuture};
 use spacetime_core::{Address, Endpoint, PeerId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use tcp::TcpTransport;
+#[cfg(feature = "__tls")]
+pub use tls::{TlsConfig, TlsMode, TlsTransport};
 
 /// Dials and listens on one kind of address.
 pub trait Transport: Send + Sync + 'static {
@@ -23,10 +28,24 @@ pub trait Transport: Send + Sync + 'static {
     fn supports(&self, endpoint: &Endpoint) -> bool;
 
     /// Connects to an address. Dropping the future gives the attempt up.
-    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Connected>>;
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Outgoing>>;
 
     /// Starts to listen on an address.
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn supports(&self, endpoint: &Endpoint) -> bool {
+        (**self).supports(endpoint)
+    }
+
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Outgoing>> {
+        (**self).dial(address)
+    }
+
+    fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        (**self).listen(address)
+    }
 }
 
 /// Takes connections on one address, until it is dropped.
@@ -54,6 +73,25 @@ pub struct Incoming {
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("remote", &self.remote).finish_non_exhaustive()
+    }
+}
+
+/// Somebody who was reached. Nothing was said to it yet.
+pub struct Outgoing {
+    /// Finishes the connection. The peer has less time for this than it had to be reached.
+    pub upgrade: BoxFuture<'static, io::Result<Connected>>,
+}
+
+impl Outgoing {
+    /// A connection with which there is nothing more to do.
+    pub fn finished(connected: Connected) -> Self {
+        Self { upgrade: future::ready(Ok(connected)).boxed() }
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,7 @@ use futures::future::{self, BoxFuture};
 use spacetime_core::{Address, Endpoint};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
-use super::{Connected, Incoming, Listener, Transport};
+use super::{Connected, Incoming, Listener, Outgoing, Transport};
 
 /// A name may stand for many addresses; this many are tried.
 const MAX_RESOLVED_ADDRESSES: usize = 8;
@@ -31,7 +31,7 @@ impl Transport for TcpTransport {
         matches!(endpoint, Endpoint::Socket(_) | Endpoint::Name(..))
     }
 
-    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Connected>> {
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Outgoing>> {
         let endpoint = address.endpoint().clone();
         async move {
             let mut last_error = None;
@@ -39,7 +39,7 @@ impl Transport for TcpTransport {
                 match TcpStream::connect(address).await {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
-                        return Ok(Connected::unproven(stream));
+                        return Ok(Outgoing::finished(Connected::unproven(stream)));
                     }
                     Err(error) => last_error = Some(error),
                 }

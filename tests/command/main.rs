@@ -2,6 +2,7 @@
 
 mod chain;
 mod decode;
+mod keys;
 mod peers;
 mod process;
 mod start;

@@ -125,6 +125,7 @@ fn bad_configurations_are_exit_code_78_and_say_what_is_wrong() {
         ("colour = \"red\"", "colour"),
         ("peers = [\"not an address\"]", "not an address"),
         ("tls = \"on\"", "TLS mode"),
+        ("min_tls_version = \"1.1\"", "min_tls_version"),
         ("network = \"main\"", "network"),
         ("legacy = \"maybe\"", "policy"),
         ("[limits]\nmax_connections = 0", "max_connections"),
@@ -189,19 +190,12 @@ fn garbage_on_the_control_socket_harms_nobody() {
     assert_eq!(node.status()["version"], 1);
 }
 
-#[test]
-fn garbage_on_the_port_is_logged_with_a_reason() {
+/// What a node that takes connections in this way logs about those who begin with these bytes.
+fn is_logged(tls: &str, cases: &[(&[u8], &str)]) {
     let folder = tempfile::tempdir().unwrap();
     let mut child = spacetime()
-        .args([
-            "start",
-            "--datadir",
-            folder.path().to_str().unwrap(),
-            "--listen",
-            "127.0.0.1:0",
-            "--log",
-            "info",
-        ])
+        .args(["start", "--datadir", folder.path().to_str().unwrap()])
+        .args(["--listen", "127.0.0.1:0", "--log", "info", "--tls", tls])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -211,12 +205,7 @@ fn garbage_on_the_port_is_logged_with_a_reason() {
         lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned)).unwrap();
     let log = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     let mut log = log.map(Result::unwrap);
-    for (bytes, reason) in [
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], "frame length 542393671"),
-        (&[0, 0, 0, 1, 0x23], "first frame of 16777215 bytes"),
-        (&[1, 0, 0, 0, 0x77], "unknown message type 0x77"),
-        (&[9, 0, 0, 0, 0x04, 1, 2], "the stream ended after 7 bytes"),
-    ] {
+    for (bytes, reason) in cases {
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.write_all(bytes).unwrap();
         drop(stream);
@@ -224,4 +213,24 @@ fn garbage_on_the_port_is_logged_with_a_reason() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn garbage_on_the_port_is_logged_with_a_reason() {
+    let garbage = [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "frame length 542393671"),
+        (&[0, 0, 0, 1, 0x23], "first frame of 16777215 bytes"),
+        (&[1, 0, 0, 0, 0x77], "unknown message type 0x77"),
+        (&[9, 0, 0, 0, 0x04, 1, 2], "the stream ended after 7 bytes"),
+    ];
+    is_logged("off", &garbage);
+    is_logged("optional", &garbage);
+    is_logged(
+        "required",
+        &[
+            (b"GET / HTTP/1.1\r\n\r\n", "the peer does not encrypt"),
+            (&[0x16, 3, 1], "the stream ended before the connection was secured"),
+            (&[0x16, 3, 1, 0, 4, 1, 0, 0, 0], "malformed TLS"),
+        ],
+    );
 }

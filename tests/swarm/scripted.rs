@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt as _;
 use futures::future::{self, BoxFuture};
-use spacetime_network::transport::{Connected, Incoming, Listener, Transport};
+use spacetime_network::transport::{Connected, Incoming, Listener, Outgoing, Transport};
 use spacetime_network::wire::{Frame, FrameReader, Message, ReadStep};
 use spacetime_network::{Address, Endpoint, Swarm};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -251,9 +251,10 @@ impl Transport for Scripted {
         matches!(endpoint, Endpoint::Memory(_))
     }
 
-    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Connected>> {
+    fn dial(&self, address: &Address) -> BoxFuture<'static, io::Result<Outgoing>> {
         let remote = (self.dialled)(address);
-        future::ready(Ok(Connected::unproven(remote.stream()))).boxed()
+        let connected = Connected::unproven(remote.stream());
+        future::ready(Ok(Outgoing::finished(connected))).boxed()
     }
 
     fn listen(&self, _: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {

@@ -3,8 +3,11 @@
 
 mod suite;
 
+use std::io::ErrorKind;
+
 use spacetime_network::Address;
-use spacetime_network::transport::{MemoryNetwork, TcpTransport, Transport};
+use spacetime_network::transport::tls::NodeKey;
+use spacetime_network::transport::{MemoryNetwork, TcpTransport, TlsConfig, TlsTransport, Transport};
 
 /// Two transports that can reach each other.
 struct Fixture {
@@ -16,6 +19,8 @@ struct Fixture {
     nobody: Address,
     /// An address of another kind.
     foreign: Address,
+    /// What a reader is told where the other end was dropped, if not that the stream has ended.
+    cut_off: ErrorKind,
 }
 
 fn memory() -> Fixture {
@@ -27,6 +32,7 @@ fn memory() -> Fixture {
         listener: Box::new(listener),
         nobody: Address::memory(1000),
         foreign: "127.0.0.1:1".parse().unwrap(),
+        cut_off: ErrorKind::ConnectionReset,
     }
 }
 
@@ -39,7 +45,30 @@ fn tcp() -> Fixture {
         listen: "127.0.0.1:0".parse().unwrap(),
         nobody: nobody.into(),
         foreign: Address::memory(1),
+        cut_off: ErrorKind::ConnectionReset,
     }
+}
+
+/// The same over TLS, where a stream that is cut off does not look as if it had ended.
+fn secured(fixture: Fixture) -> Fixture {
+    let secure = |transport| {
+        let key = NodeKey::generate().unwrap();
+        Box::new(TlsTransport::new(transport, &TlsConfig::new(key)).unwrap())
+    };
+    Fixture {
+        dialer: secure(fixture.dialer),
+        listener: secure(fixture.listener),
+        cut_off: ErrorKind::UnexpectedEof,
+        ..fixture
+    }
+}
+
+fn tls_over_memory() -> Fixture {
+    secured(memory())
+}
+
+fn tls_over_tcp() -> Fixture {
+    secured(tcp())
 }
 
 macro_rules! conformance {
@@ -72,3 +101,5 @@ macro_rules! conformance {
 
 conformance!(memory);
 conformance!(tcp);
+conformance!(tls_over_memory);
+conformance!(tls_over_tcp);

@@ -6,6 +6,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::offence::Offence;
+use crate::security::SecurityError;
 use crate::wire::FrameError;
 
 /// Why a connection ended. One type for both ends: what one of them decides travels to the other
@@ -41,6 +42,8 @@ pub enum CloseReason {
     Violation(Offence),
     /// The peer closed the stream, between two frames.
     EndOfStream,
+    /// The connection could not be secured, or did not stay so.
+    Insecure(SecurityError),
     /// The stream broke.
     Transport(Box<str>),
     /// The peer said why before it closed.
@@ -67,6 +70,7 @@ impl CloseReason {
             Self::SlowReader => "slow-reader",
             Self::Violation(_) => "violation",
             Self::EndOfStream => "end-of-stream",
+            Self::Insecure(_) => "insecure",
             Self::Transport(_) => "transport",
             Self::Remote(_) | Self::RemoteText(_) => "remote",
         }
@@ -102,7 +106,14 @@ impl CloseReason {
 
     /// Whether the peer is to be told: it may not know, and this node decided it.
     pub(crate) const fn is_ours(&self) -> bool {
-        !matches!(self, Self::EndOfStream | Self::Transport(_) | Self::Remote(_) | Self::RemoteText(_))
+        !matches!(
+            self,
+            Self::EndOfStream
+                | Self::Insecure(_)
+                | Self::Transport(_)
+                | Self::Remote(_)
+                | Self::RemoteText(_)
+        )
     }
 }
 
@@ -129,6 +140,7 @@ impl fmt::Display for CloseReason {
             Self::SlowReader => f.write_str("the peer took too little of what was sent to it"),
             Self::Violation(offence) => offence.fmt(f),
             Self::EndOfStream => f.write_str("the peer closed the stream"),
+            Self::Insecure(error) => error.fmt(f),
             Self::Transport(error) => write!(f, "the stream broke: {error}"),
             Self::Remote(reason) => write!(f, "the peer closed: {reason}"),
             Self::RemoteText(text) => write!(f, "the peer closed: {text}"),

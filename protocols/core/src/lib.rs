@@ -38,6 +38,7 @@ mod public;
 mod recent;
 mod request;
 mod rng;
+mod security;
 mod shaper;
 mod signal;
 pub mod swarm;
@@ -62,6 +63,7 @@ pub use public::{NotPublic, carried, check_public, is_public};
 pub use recent::Recent;
 pub use request::{Expect, RequestError, RequestId};
 pub use rng::Rng;
+pub use security::SecurityError;
 pub use shaper::{ByteRate, Shaper};
 pub use signal::Signal;
 pub use swarm::{

@@ -105,7 +105,8 @@ async fn start_nodes(
         let before = before.into_iter().flatten().filter_map(|peer| addresses.get(peer).cloned());
         options.peers = options.peers.with_kept(before);
         let node = FullNode::open(options).await?;
-        addresses.extend(node.listen_addresses().first().cloned());
+        let address = node.listen_addresses().first().cloned();
+        addresses.extend(address.map(|address| address.pinned(node.peer_id())));
         members.push(Member { handle: node.handle(), took: None, status: None });
         let stop = stop.clone();
         tasks.spawn(async move { node.run(stop.cancelled()).await });

@@ -5,6 +5,7 @@ mod bans;
 mod chain;
 mod decode;
 mod devnet;
+mod keys;
 mod logging;
 mod peers;
 mod running_node;
@@ -57,6 +58,11 @@ enum Command {
     /// Make, show and check chains
     #[command(subcommand)]
     Chain(chain::Command),
+    /// Print the peer id that belongs to the key of a node
+    PeerId(keys::Arguments),
+    /// Make and show the key of a node
+    #[command(subcommand)]
+    Key(keys::Command),
     /// Explain frames in hexadecimal digits, one per line
     Decode(decode::Arguments),
     /// Run a whole network in this process: one node has a chain, the others find and sync it
@@ -81,6 +87,8 @@ pub fn run() -> ExitCode {
         Command::Untrust(arguments) => bans::untrust(arguments),
         Command::SendTx(arguments) => send_transaction::run(arguments),
         Command::Chain(command) => chain::run(command),
+        Command::PeerId(arguments) => keys::peer_id(&arguments),
+        Command::Key(command) => keys::run(&command),
         Command::Decode(arguments) => decode::run(arguments),
         Command::Devnet(arguments) => devnet::run(arguments),
         Command::Sim(command) => sim::run(command),

@@ -53,6 +53,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), AppError> {
     }
 }
 
+/// What a peer is called, and a mark if that is only what it says.
+fn name(peer: &PeerStatus) -> String {
+    let name = peer.peer_id.chars().take(16).collect();
+    if peer.proven { name } else { name + " (unproven)" }
+}
+
 /// One line for each.
 pub(super) fn table(peers: &[PeerStatus]) -> Table<8> {
     let mut table = Table::new(["ROLE", "ADDRESS", "PEER", "GROUP", "UP", "LATENCY", "HEIGHT", "SCORE"]);
@@ -61,7 +67,7 @@ pub(super) fn table(peers: &[PeerStatus]) -> Table<8> {
         table.add([
             peer.role.clone(),
             peer.address.clone(),
-            peer.peer_id.chars().take(16).collect(),
+            name(peer),
             or_dash(peer.group.clone()),
             rough(peer.connected_seconds),
             or_dash(peer.latency_ms.map(|ms| format!("{ms} ms"))),

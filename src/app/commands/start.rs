@@ -19,6 +19,8 @@ use crate::app::{
     AppError, FileConfig, FullNode, Meter, NodeHandle, Options, RateLimit, default_config_file,
     default_data_folder,
 };
+use crate::transport::TlsMode;
+use crate::transport::tls::TlsVersion;
 
 /// How often the status line comes where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "SPACETIME_NETWORK", value_name = "NAME")]
     network: Option<String>,
 
-    /// Encryption; `off` is the only mode so far [default: off]
+    /// Encryption: required, optional (version-1 nodes have none), or off [default: required]
     #[arg(long, env = "SPACETIME_TLS", value_name = "MODE")]
     tls: Option<String>,
 
@@ -124,12 +126,23 @@ impl Arguments {
                 "there is no network {network:?}; the only one so far is dev"
             )));
         }
-        let tls = self.tls.or(file.tls.clone()).unwrap_or_else(|| "off".into());
-        if tls != "off" {
-            return Err(AppError::Config(format!(
-                "there is no TLS mode {tls:?}; the only one so far is off"
-            )));
-        }
+        let tls = match self.tls.or(file.tls.clone()).as_deref() {
+            None | Some("required") => TlsMode::Required,
+            Some("optional") => TlsMode::Optional,
+            Some("off") => TlsMode::Off,
+            Some(other) => {
+                let text = format!("there is no TLS mode {other:?}; there are required, optional and off");
+                return Err(AppError::Config(text));
+            }
+        };
+        let min_tls_version = match file.min_tls_version.as_deref() {
+            None | Some("1.3") => TlsVersion::V1_3,
+            Some("1.2") => TlsVersion::V1_2,
+            Some(other) => {
+                let text = format!("min_tls_version cannot be {other:?}; it can be 1.2 or 1.3");
+                return Err(AppError::Config(text));
+            }
+        };
         let legacy = match self.legacy.or(file.legacy.clone()).as_deref() {
             None | Some("refuse") => Legacy::Refuse,
             Some("serve") => Legacy::Serve,
@@ -156,6 +169,8 @@ impl Arguments {
         let own_address = self.own_address.or(file.own_address.clone()).filter(|text| !text.is_empty());
         options.own_address = own_address.map(|text| own(&text, options.allow_private)).transpose()?;
         options.legacy = legacy;
+        options.tls = tls;
+        options.min_tls_version = min_tls_version;
         options.sync = file.sync();
         Ok(Settings { options, network, log: self.log.or(file.log) })
     }

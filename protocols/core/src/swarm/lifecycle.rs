@@ -53,27 +53,34 @@ impl Network {
     pub(super) fn accept(&mut self, address: Address) -> ConnectionId {
         let now = self.now.time;
         let timeout = self.limits.opening_timeout();
-        let id = self.insert(Connection::new(Direction::Inbound, address, State::Connecting, now, timeout));
+        let id = self.insert(Connection::new(Direction::Inbound, address, State::Securing, now, timeout));
         self.arm(id, now + timeout);
         id
     }
 
+    /// A dial has reached somebody.
+    pub(super) fn connected(&mut self, id: ConnectionId) {
+        let (now, timeout) = (self.now.time, self.limits.opening_timeout());
+        if let Some(connection) = self.table.get_mut(id)
+            && matches!(connection.state, State::Connecting)
+        {
+            connection.state = State::Securing;
+            connection.opening = Patience::new(now, timeout, connection.held(now));
+            self.arm(id, now + timeout);
+        }
+    }
+
     /// The transport of a connection stands. Whether it was expected.
     pub(super) fn open(&mut self, id: ConnectionId, proven: Option<PeerId>) -> bool {
-        let now = self.now.time;
-        let timeout = self.limits.opening_timeout();
+        self.connected(id);
         let Some(connection) = self.table.get_mut(id) else {
             return false;
         };
-        if !matches!(connection.state, State::Connecting) {
+        if !matches!(connection.state, State::Securing) {
             return false;
         }
         connection.state = State::Opening;
         connection.proven = proven;
-        if connection.direction == Direction::Outbound {
-            connection.opening = Patience::new(now, timeout, connection.held(now));
-            self.arm(id, now + timeout);
-        }
         true
     }
 
@@ -131,7 +138,8 @@ impl Network {
 
     /// Ends a dial that came to nothing.
     pub(super) fn dial_failed(&mut self, id: ConnectionId, error: DialError) {
-        let dialling = |it: &&Connection| matches!(it.state, State::Requested | State::Connecting);
+        let dialling =
+            |it: &&Connection| matches!(it.state, State::Requested | State::Connecting | State::Securing);
         if self.table.get(id).filter(dialling).is_none() {
             return;
         }
@@ -169,7 +177,6 @@ impl Network {
             let error = RequestError::Closed;
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
-        let was_opened = connection.can_send();
         if let State::Established(peer) = connection.state {
             self.deliveries.push_back(Delivery::Closed { connection: id, peer, reason });
             return;
@@ -187,10 +194,7 @@ impl Network {
                     error: dial_error.unwrap_or(DialError::Closed(reason)),
                 });
             }
-            Direction::Inbound if was_opened => {
-                self.deliveries.push_back(Delivery::Refused { connection: id, reason })
-            }
-            Direction::Inbound => {}
+            Direction::Inbound => self.deliveries.push_back(Delivery::Refused { connection: id, reason }),
         }
     }
 }
@@ -210,7 +214,10 @@ fn leads_to(connection: &Connection, address: &Address) -> bool {
     let dialled =
         connection.direction == Direction::Outbound && connection.address.endpoint() == address.endpoint();
     let listens_there = match connection.peer().map(|peer| &peer.identity) {
-        Some(Identity::Claimed { address: claimed, .. }) => claimed.endpoint() == address.endpoint(),
+        // Who only says that it listens there keeps nobody from the peer that can prove it.
+        Some(Identity::Claimed { address: claimed, .. }) => {
+            address.peer_id().is_none() && claimed.endpoint() == address.endpoint()
+        }
         _ => false,
     };
     dialled || listens_there

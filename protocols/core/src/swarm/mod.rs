@@ -5,9 +5,9 @@
 //! (`poll_*`):
 //!
 //! ```text
-//!        handle_accept, handle_opened, handle_frames,          poll_event     to the application
-//! driver handle_closed, handle_dial_failed,            Swarm   poll_action    dial, close
-//!        handle_command, handle_deadline                       poll_ready     who has frames to send,
+//!        handle_accept, handle_connected, handle_opened,       poll_event     to the application
+//! driver handle_frames, handle_closed,                 Swarm   poll_action    dial, close
+//!        handle_dial_failed, handle_command,                   poll_ready     who has frames to send,
 //!                                                              poll_transmit  and those frames
 //!                                                              poll_readable  whom to read on from
 //!                                                              deadline       when to call again
@@ -188,6 +188,16 @@ impl<B: NetworkBehaviour> Swarm<B> {
         }
     }
 
+    /// A dial has reached somebody, and the transport is being secured. From now on the opening
+    /// timeout runs, over that and the peer's first words together.
+    ///
+    /// Drivers whose transports need no securing call [`handle_opened`](Self::handle_opened) at once.
+    pub fn handle_connected(&mut self, now: Now, connection: ConnectionId) {
+        self.advance(now);
+        self.network.connected(connection);
+        self.settle();
+    }
+
     /// The transport of a connection stands, in either direction; `proven` is who it proved the
     /// peer to be.
     pub fn handle_opened(&mut self, now: Now, connection: ConnectionId, proven: Option<PeerId>) {
@@ -269,7 +279,11 @@ impl<B: NetworkBehaviour> Swarm<B> {
                         self.punish(connection, violation);
                     }
                 }
-                State::Requested | State::Connecting | State::Admitted | State::Accepted => {
+                State::Requested
+                | State::Connecting
+                | State::Securing
+                | State::Admitted
+                | State::Accepted => {
                     debug_assert!(false, "frames come after handle_opened, and steps end settled");
                 }
             }

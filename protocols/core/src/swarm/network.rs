@@ -234,7 +234,12 @@ impl Network {
         let open_by = (!connection.is_established()).then(|| connection.opening.ends(now, held));
         if open_by.is_some_and(|at| at <= now) {
             return match (connection.direction, &connection.state) {
-                (Direction::Outbound, State::Requested | State::Connecting) => self.abort_dial(id),
+                (Direction::Outbound, State::Requested | State::Connecting) => {
+                    self.abort_dial(id, DialError::Timeout);
+                }
+                (Direction::Outbound, State::Securing) => {
+                    self.abort_dial(id, DialError::Closed(CloseReason::OpeningTimeout));
+                }
                 _ => self.close(id, CloseReason::OpeningTimeout),
             };
         }
@@ -264,8 +269,8 @@ impl Network {
         }
     }
 
-    fn abort_dial(&mut self, id: ConnectionId) {
+    fn abort_dial(&mut self, id: ConnectionId, error: DialError) {
         self.actions.push_back(Action::Close { connection: id, last_words: Transmit::new() });
-        self.dial_failed(id, DialError::Timeout);
+        self.dial_failed(id, error);
     }
 }

@@ -20,8 +20,10 @@ use crate::time::Time;
 pub(super) enum State {
     /// A behaviour asked for it; the tree was not asked yet whether it may be.
     Requested,
-    /// The driver connects the transport, or secures it.
+    /// The driver connects the transport.
     Connecting,
+    /// The transport is connected, the driver secures it.
+    Securing,
     /// The transport stands, the gate is finding out who is there.
     Opening,
     /// The gate has let the peer in; the tree was not asked yet.
@@ -104,7 +106,7 @@ impl Connection {
 
     /// Frames can be sent: to the gate while it is opening, to all once it is established.
     pub(super) const fn can_send(&self) -> bool {
-        !matches!(self.state, State::Requested | State::Connecting)
+        !matches!(self.state, State::Requested | State::Connecting | State::Securing)
     }
 
     /// For how long something has waited for a limit of bandwidth, in either direction.

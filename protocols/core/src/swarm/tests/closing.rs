@@ -8,7 +8,7 @@ use super::messages::{NOTE, URGENT, bytes_of, error, hello, numbered, raw, sent_
 use super::node::{Node, address, ephemeral, peer_id, remote};
 use super::tree::{Reaction, Tree};
 use crate::wire::{Error, FrameError, Heartbeat};
-use crate::{CloseReason, ConnectionId, DialError, Event, Limits, Offence};
+use crate::{CloseReason, ConnectionId, DialError, Event, Limits, Offence, SecurityError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -28,6 +28,18 @@ fn send(node: &mut Node<Tree>, to: ConnectionId, byte: u8, number: u32) {
 fn close(node: &mut Node<Tree>, connection: ConnectionId, reason: CloseReason) -> Vec<(u8, Option<u32>)> {
     node.act(|_, cx| cx.close(connection, reason));
     sent_frames(node.last_words(connection).expect("the driver is told"))
+}
+
+#[test]
+fn whoever_is_not_let_in_is_told_of_however_far_it_came() {
+    let mut node = Node::new(Limits::default());
+    let plain = node.accept(ephemeral(7, 40_000)).unwrap();
+    let reason = CloseReason::Insecure(SecurityError::Plaintext);
+    node.lose(plain, reason.clone());
+    assert_eq!(node.refusal(plain), Some(reason));
+    let silent = node.accept(ephemeral(8, 40_000)).unwrap();
+    node.sleep(node.swarm.limits().opening_timeout());
+    assert_eq!(node.refusal(silent), Some(CloseReason::OpeningTimeout));
 }
 
 #[test]

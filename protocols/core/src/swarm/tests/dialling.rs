@@ -1,11 +1,12 @@
 //! Dials: whom not to, how long, and that each has one outcome.
 
+use alloc::vec;
 use core::time::Duration;
 
 use super::log::{Did, Entry, Heard, Who};
 use super::node::{Node, address, ephemeral, peer_id};
 use super::tree::{Reaction, Tree, TreeCommand};
-use crate::{CloseReason, ConnectionId, DialError, Event, Limits, Stage};
+use crate::{CloseReason, ConnectionId, DialError, Event, Limits, SecurityError, Stage};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -97,6 +98,47 @@ fn a_dial_that_takes_too_long_is_given_up() {
     node.fail_dial(connection, DialError::Timeout);
     assert_eq!(node.events.len(), 1);
     assert_eq!(node.log.heard_by(Who::Gate), [Heard::DialFailed(connection, DialError::Timeout)]);
+}
+
+#[test]
+fn one_deadline_covers_securing_a_dial_and_the_first_words() {
+    let timed_out = [DialError::Closed(CloseReason::OpeningTimeout)];
+    let mut node = Node::new(Limits::default());
+    // However long it took to connect, five seconds are left from then on.
+    let [stalls, is_slow] = [7, 8].map(|number| node.dial(address(number)).unwrap());
+    node.sleep(SECOND * 9);
+    node.connect(stalls);
+    node.connect(is_slow);
+    node.sleep(SECOND * 4);
+    node.open(is_slow, Some(peer_id(8)));
+    // To be connected twice, or opened, gives no more time.
+    node.connect(stalls);
+    node.sleep(SECOND - Duration::from_nanos(1));
+    assert_eq!((node.dial_errors(stalls), node.dial_errors(is_slow)), (vec![], vec![]));
+    node.sleep(Duration::from_nanos(1));
+    for connection in [stalls, is_slow] {
+        assert_eq!(node.dial_errors(connection), timed_out);
+        assert!(node.last_words(connection).is_some(), "the driver is told to stop");
+    }
+}
+
+#[test]
+fn a_dial_that_cannot_be_secured_says_why() {
+    let mut node = Node::new(Limits::default());
+    let connection = node.dial(address(7)).unwrap();
+    node.connect(connection);
+    let error = DialError::Closed(CloseReason::Insecure(SecurityError::Expired));
+    node.fail_dial(connection, error.clone());
+    assert_eq!(node.dial_errors(connection), [error]);
+    assert!(node.dial(address(7)).is_ok(), "it may be tried again");
+}
+
+#[test]
+fn a_stranger_that_claims_an_address_keeps_nobody_from_the_peer_that_is_pinned_there() {
+    let mut node = Node::new(Limits::default());
+    node.inbound_session(7);
+    assert_eq!(node.dial(address(7)), Err(DialError::AlreadyConnected));
+    assert!(node.dial(address(7).pinned(peer_id(7))).is_ok());
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
                 let key = SessionKey::of(&peer.identity);
                 assert_eq!(network.sessions.get(&key), Some(&id), "each session has its key");
             }
-            State::Connecting | State::Opening => {}
+            State::Connecting | State::Securing | State::Opening => {}
             state => panic!("{id} was left in the middle of a step: {state:?}"),
         }
         let held = connection.held(now);

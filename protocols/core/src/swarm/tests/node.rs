@@ -150,6 +150,11 @@ impl<B: NetworkBehaviour> Node<B> {
         self.step(|swarm, now| swarm.handle_opened(now, connection, proven));
     }
 
+    /// A dial has reached somebody; the transport is not secured yet.
+    pub(super) fn connect(&mut self, connection: ConnectionId) {
+        self.step(|swarm, now| swarm.handle_connected(now, connection));
+    }
+
     /// Bytes arrive; they are read as a driver reads them.
     pub(super) fn receive(&mut self, connection: ConnectionId, bytes: &[u8]) {
         if let Some(wire) = self.wires.get_mut(&connection) {
