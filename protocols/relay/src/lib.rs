@@ -10,11 +10,13 @@
 //! * Cheap comes before dear: known? well-formed? within the sender's rate? room? Then only the
 //!   application is asked.
 //! * Who sends more than its rate loses what is too much, and is charged nothing: a busy honest
-//!   relay does that too. The rate is remembered by host: connecting again does not renew it, though
-//!   connections that a host has at the same time have one each.
+//!   relay does that too. A host has one rate, whatever connections it has or comes with again.
 //! * Large items are announced by name to most peers and sent to few. Each peer asks one of those who
-//!   have an item, and another one if it does not come.
-//! * A version-1 node is sent items whole, and nothing else.
+//!   have an item, and another one if it does not come. What was asked for is sent when there is room.
+//! * A version-1 node is sent items whole, and nothing else; and nothing while it may be waiting for an
+//!   answer, since it takes whatever comes next for that.
+//! * While this node downloads the chain ([`Signal::InitialDownload`]) nothing is taken: whoever
+//!   downloads hears who has blocks ([`Signal::BlockAnnounced`]).
 //!
 //! # On the wire
 //!
@@ -39,6 +41,7 @@
 //!       | yes
 //!   waits for the verdict -- accept --> passed on to all who do not have it
 //!                         -- ignore --> known, not passed on
+//!                         -- not yet --> forgotten
 //!                         -- reject --> known; all who sent it are charged
 //! ```
 //!
@@ -48,12 +51,15 @@
 //! |---|---|
 //! | items that are remembered | 100,000 for 5 min (seed): 6.6 MB |
 //! | new items of a host | 100, then 10 a second (seed); 40 of a useful one, 2.5 of a bad one |
-//! | hosts remembered for that | 4096, the oldest forgotten |
-//! | items that wait for a verdict | 4096 in 32 MiB and one item, for 60 s; a quarter of that from one peer |
-//! | items that were asked for | 4096; no peer is asked for more once it has an eighth, but in the place of another; 3 s, and 1 s for every 256 KiB |
+//! | hosts remembered after they left | 4096, the oldest forgotten |
+//! | items that wait for a verdict | 4096 in 32 MiB and one item, for 60 s; a quarter of that from one host |
+//! | items that were asked for | 4096, an eighth of them of one peer; 3 s, and 1 s for every 256 KiB; 2 min in all, whoever is asked |
 //! | items that can be fetched | 32 MiB for 5 min, each once by each peer |
+//! | what waits for room in a peer's queues | 512 items it asked for, 500 announcements |
+//! | what is held back from a version-1 node that waits | 256 items, 1 MiB and one item; the oldest make room |
 //! | transactions in the pool | 50,000 of 32 MiB for 3 h; when it is full, who takes most makes room |
-//! | questions about the pool | 1 in 10 s from each peer; answered with what fits its queue (128 KiB) |
+//! | questions about the pool | 1 in 10 s from each host; answered with what fits its queue, 4000 hashes at most |
+//! | blocks that sync is told of | 4 at once of each peer, then 1 a second |
 //!
 //! # What each violation costs
 //!
@@ -61,6 +67,8 @@
 //! |---|---|---|
 //! | malformed or ill-formed item | charged | serious; a block grave |
 //! | an item that the application rejects, each time | charged | serious; a block grave |
+//! | the same by a version-1 node, which passes on before its application looks | charged | minor |
+//! | announces an item with another size than it has | charged when that comes | serious |
 //! | does not send what it announced | asked of another, charged once at a time | minor |
 //! | more than its rate, or than there is room for | dropped | |
 //! | announces what is known | ignored | |

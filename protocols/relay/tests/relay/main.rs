@@ -5,6 +5,7 @@ mod fetch;
 mod hosts;
 mod pool;
 mod receive;
+mod rules;
 mod serve;
 mod version_1;
 
