@@ -45,7 +45,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
                 continue;
             }
             if self.fetches.has_room(from) && self.takes_from(from, now) {
-                self.fetches.insert(announced, from, now);
+                self.fetches.insert(cx, announced, from);
                 asks.push(Ask { from, id });
             } else {
                 self.say_who_has(cx, (kind == Kind::Block).then_some(id), from);
@@ -70,7 +70,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
                     }
                     // It does not read, and was not asked: somebody else is.
                     for id in hashes {
-                        let failed = self.fetches.not_found(&id, from, cx.now());
+                        let failed = self.fetches.not_found(cx, &id, from);
                         next.extend(failed.and_then(|failed| self.turn_away(cx, failed)));
                     }
                 }
@@ -86,26 +86,20 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         from: ConnectionId,
         hashes: Hashes<'_>,
     ) {
-        let now = cx.now();
         let failed: Vec<Failed> =
-            hashes.iter().filter_map(|id| self.fetches.not_found(&id, from, now)).collect();
+            hashes.iter().filter_map(|id| self.fetches.not_found(cx, &id, from)).collect();
         self.count(from, |it| it.not_sent += failed.len() as u64);
         self.ask_others(cx, failed);
     }
 
     /// Peers have not sent what they announced for long enough.
     pub(crate) fn on_fetch_deadline(&mut self, cx: &mut Context<'_, Event>) {
-        let now = cx.now();
         // However much one did not send, it is one failure.
         let mut silent = BTreeSet::new();
         let mut all = Vec::new();
-        while let Some(failed) = self.fetches.pop_due(now) {
+        while let Some(failed) = self.fetches.pop_due(cx) {
             self.count(failed.by, |it| it.not_sent += 1);
-            // What waits to be sent to it may be the question.
-            let was_asked = cx.queued_frames(failed.by, MessageType::FETCH.priority()) == 0;
-            // What this node holds back may be the question or the answer.
-            let is_its_fault = was_asked && !cx.was_held_since(failed.by, failed.asked_at);
-            if failed.is_late && is_its_fault && silent.insert(failed.by) {
+            if failed.is_late && silent.insert(failed.by) {
                 cx.report(failed.by, Offence::NoAnswer(failed.message_type));
             }
             all.push(failed);

@@ -6,7 +6,9 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 use spacetime_core::wire::{Announced, MessageType};
-use spacetime_core::{ConnectionId, ConnectionMap, Deadlines, Hash, Time};
+use spacetime_core::{ConnectionId, ConnectionMap, Context, Deadlines, Hash, Patience, Time};
+
+use crate::Event;
 
 /// Items that are waited for.
 ///
@@ -40,7 +42,8 @@ struct Announcer {
 struct Wanted {
     message_type: MessageType,
     asked: Announcer,
-    asked_at: Time,
+    /// Until it has had the time that an item takes which is as large as it said.
+    patience: Patience,
     others: SmallVec<[Announcer; 2]>,
     /// Who was asked in vain, and is not asked again.
     tried: SmallVec<[Announcer; 2]>,
@@ -83,9 +86,7 @@ pub(crate) struct Failed {
     pub(crate) id: Hash,
     pub(crate) by: ConnectionId,
     pub(crate) message_type: MessageType,
-    /// When it was asked.
-    pub(crate) asked_at: Time,
-    /// It has had the time that an item takes which is as large as it said.
+    /// It was asked, and has had the time that an item takes which is as large as it said.
     pub(crate) is_late: bool,
     /// Who is asked instead, if there is somebody.
     pub(crate) next: Option<Ask>,
@@ -113,7 +114,7 @@ impl Fetches {
             let was = wanted.payload_bytes();
             wanted.others.push(Announcer { connection: from, payload_bytes: item.payload_bytes });
             if item.payload_bytes < was {
-                let at = wanted.asked_at + time_for(self.timeout, item.payload_bytes);
+                let at = wanted.patience.began() + time_for(self.timeout, item.payload_bytes);
                 self.deadlines.set_earlier(item.id, at);
             }
         }
@@ -126,16 +127,17 @@ impl Fetches {
     }
 
     /// An item is asked for.
-    pub(crate) fn insert(&mut self, item: Announced, from: ConnectionId, now: Time) {
+    pub(crate) fn insert(&mut self, cx: &Context<'_, Event>, item: Announced, from: ConnectionId) {
+        let (now, time) = (cx.now(), time_for(self.timeout, item.payload_bytes));
         let wanted = Wanted {
             message_type: item.message_type,
             asked: Announcer { connection: from, payload_bytes: item.payload_bytes },
-            asked_at: now,
+            patience: cx.patience(from, time),
             others: SmallVec::new(),
             tried: SmallVec::new(),
             until: now + MAX_WAIT,
         };
-        self.deadlines.set(item.id, now + time_for(self.timeout, item.payload_bytes));
+        self.deadlines.set(item.id, now + time);
         let before = self.wanted.insert(item.id, wanted);
         debug_assert!(before.is_none(), "an item is asked for once");
         count(&mut self.asked, from);
@@ -159,27 +161,46 @@ impl Fetches {
     }
 
     /// A peer does not have what it announced. None if it was not asked.
-    pub(crate) fn not_found(&mut self, id: &Hash, by: ConnectionId, now: Time) -> Option<Failed> {
+    pub(crate) fn not_found(
+        &mut self,
+        cx: &Context<'_, Event>,
+        id: &Hash,
+        by: ConnectionId,
+    ) -> Option<Failed> {
         if self.wanted.get(id)?.asked.connection != by {
             return None;
         }
-        self.ask_next(*id, now)
+        self.ask_next(cx, *id)
     }
 
-    /// One that took too long.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Failed> {
-        let id = self.deadlines.pop_due(now)?;
-        self.ask_next(id, now)
+    /// One that took too long. Whom this node holds back itself has more time, unless others say that
+    /// the item takes less, or the question has not even left.
+    pub(crate) fn pop_due(&mut self, cx: &Context<'_, Event>) -> Option<Failed> {
+        let now = cx.now();
+        while let Some(id) = self.deadlines.pop_due(now) {
+            let Some(wanted) = self.wanted.get(&id) else { continue };
+            let Announcer { connection, payload_bytes } = wanted.asked;
+            let ends = cx.patience_ends(connection, &wanted.patience).min(wanted.until);
+            if ends <= now || wanted.payload_bytes() < payload_bytes || !has_left(cx, connection) {
+                return self.ask_next(cx, id);
+            }
+            self.deadlines.set(id, ends);
+        }
+        None
     }
 
     /// Turns from who is asked to the next one that can be.
-    fn ask_next(&mut self, id: Hash, now: Time) -> Option<Failed> {
+    fn ask_next(&mut self, cx: &Context<'_, Event>, id: Hash) -> Option<Failed> {
+        let now = cx.now();
         let wanted = self.wanted.get_mut(&id)?;
         let by = wanted.asked;
         discount(&mut self.asked, by.connection);
-        let is_late = wanted.asked_at + time_for(self.timeout, by.payload_bytes) <= now;
-        let Wanted { message_type, asked_at, .. } = *wanted;
-        let mut failed = Failed { id, by: by.connection, message_type, asked_at, is_late, next: None };
+        // What this node has held back may be the question or the answer.
+        let was_held = cx.was_held_since(by.connection, wanted.patience.began());
+        let is_over = cx.patience_ends(by.connection, &wanted.patience) <= now;
+        let is_late = is_over && !was_held && has_left(cx, by.connection);
+        let mut failed =
+            Failed { id, by: by.connection, message_type: wanted.message_type, is_late, next: None };
         let can_be_asked = |it: &Announcer| may_ask(&self.asked, it.connection);
         let next = wanted.others.iter().position(can_be_asked).filter(|_| now < wanted.until);
         let Some(next) = next else {
@@ -189,7 +210,8 @@ impl Fetches {
         };
         let next = wanted.others.remove(next);
         wanted.tried.push(by);
-        (wanted.asked, wanted.asked_at) = (next, now);
+        wanted.asked = next;
+        wanted.patience = cx.patience(next.connection, time_for(self.timeout, next.payload_bytes));
         let time = time_for(self.timeout, wanted.payload_bytes());
         self.deadlines.set(id, (now + time).min(wanted.until));
         count(&mut self.asked, next.connection);
@@ -198,7 +220,7 @@ impl Fetches {
     }
 
     /// A peer is gone. What it was asked for, and who is asked instead.
-    pub(crate) fn forget(&mut self, connection: ConnectionId, now: Time) -> Vec<Failed> {
+    pub(crate) fn forget(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) -> Vec<Failed> {
         let mut ids = Vec::new();
         for (id, wanted) in &mut self.wanted {
             wanted.others.retain(|it| it.connection != connection);
@@ -206,7 +228,7 @@ impl Fetches {
                 ids.push(*id);
             }
         }
-        let failed = ids.into_iter().filter_map(|id| self.ask_next(id, now)).collect();
+        let failed = ids.into_iter().filter_map(|id| self.ask_next(cx, id)).collect();
         self.asked.remove(connection);
         failed
     }
@@ -218,6 +240,11 @@ impl Fetches {
     pub(crate) fn len(&self) -> usize {
         self.wanted.len()
     }
+}
+
+/// Whether a question to a peer is on its way: nothing that was sent with it or later waits.
+fn has_left(cx: &Context<'_, Event>, peer: ConnectionId) -> bool {
+    cx.queued_frames(peer, MessageType::FETCH.priority()) == 0
 }
 
 fn time_for(timeout: Duration, payload_bytes: u32) -> Duration {

@@ -49,7 +49,7 @@
 //!
 //! | what | how much |
 //! |---|---|
-//! | items that are remembered | 100,000 for 5 min (seed): 6.6 MB |
+//! | items that are remembered | 100,000 for 5 min (seed): 7.7 MB |
 //! | new items of a host | 100, then 10 a second (seed); 40 of a useful one, 2.5 of a bad one |
 //! | hosts remembered after they left | 4096, the oldest forgotten |
 //! | items that wait for a verdict | 4096 in 32 MiB and one item, for 60 s; a quarter of that from one host |
@@ -315,7 +315,7 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
             self.departed.insert(connection, (session.identity, session.is_version_1));
         }
         self.hosts.leave(&session.host);
-        let failed = self.fetches.forget(connection, cx.now());
+        let failed = self.fetches.forget(cx, connection);
         self.ask_others(cx, failed);
     }
 

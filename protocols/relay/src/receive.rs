@@ -47,7 +47,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         if !(is_asked || self.takes_from(from, now)) || !self.has_room_for(from) {
             self.say_who_has(cx, block_hash, from);
             self.count(from, |it| it.dropped += 1);
-            let failed = named.and_then(|id| self.fetches.not_found(&id, from, now));
+            let failed = named.and_then(|id| self.fetches.not_found(cx, &id, from));
             self.ask_others(cx, failed.into_iter().collect());
             return Ok(());
         }

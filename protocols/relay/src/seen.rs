@@ -34,7 +34,7 @@ const NONE: u32 = u32::MAX;
 /// # Security
 ///
 /// A flood of new names pushes out old ones: 100,000 of them, at 10 a second from each of 50 peers,
-/// last 200 s. 56 bytes each in the ring, 4 to 8 in the table: 6.6 MB.
+/// last 200 s. 56 bytes each in the ring, 16 to 32 in the table: 7.7 MB.
 #[derive(Clone, Debug)]
 pub struct Seen {
     capacity: usize,
@@ -45,7 +45,19 @@ pub struct Seen {
     oldest: usize,
     len: usize,
     /// The place in `entries` of each name, by open addressing; at most half full.
-    table: Vec<u32>,
+    table: Vec<Slot>,
+}
+
+/// What the table says of a name. Most questions are answered by these bits alone, so that the ring,
+/// which no cache holds, is looked at only for what is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Slot {
+    mixed: u32,
+    place: u32,
+}
+
+impl Slot {
+    const EMPTY: Self = Self { mixed: 0, place: NONE };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +72,7 @@ struct Entry {
 impl Seen {
     /// An empty set for so many names (at least one), each for so long.
     pub fn new(capacity: usize, lifetime: Duration, rng: &mut Rng) -> Self {
-        let capacity = capacity.clamp(1, NONE as usize / 4);
+        let capacity = capacity.clamp(1, NONE as usize / 8);
         let secret = [rng.u64() | 1, rng.u64()];
         Self { capacity, lifetime, secret, entries: Vec::new(), oldest: 0, len: 0, table: Vec::new() }
     }
@@ -95,14 +107,10 @@ impl Seen {
         if self.len == self.entries.len() {
             self.grow();
         }
-        let place = (self.oldest + self.len) % self.entries.len();
+        let place = self.wrap(self.oldest + self.len);
         self.entries[place] = Entry { id, at: now, mark: Some(mark) };
         self.len += 1;
-        let mut slot = self.home(&id);
-        while self.table[slot] != NONE {
-            slot = (slot + 1) & (self.table.len() - 1);
-        }
-        self.table[slot] = place as u32;
+        self.enter(Slot { mixed: self.mix(&id), place: place as u32 });
     }
 
     /// Forgets an item, as if it had not been there.
@@ -125,15 +133,25 @@ impl Seen {
 
     /// Memory held, in bytes.
     pub const fn held_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.table.capacity() * 4
+        self.entries.capacity() * size_of::<Entry>() + self.table.capacity() * size_of::<Slot>()
     }
 
-    /// Where a name would stand in the table. Names are hashes, but of what their sender chose: it can
-    /// make some that are alike, but not alike under a secret.
-    fn home(&self, id: &Hash) -> usize {
+    /// A place in the ring that may lie behind its end.
+    const fn wrap(&self, place: usize) -> usize {
+        if place >= self.entries.len() { place - self.entries.len() } else { place }
+    }
+
+    /// What of a name stands in the table. Names are hashes, but of what their sender chose: it can make
+    /// some that are alike, but not alike under a secret.
+    fn mix(&self, id: &Hash) -> u32 {
         let (first, _) = id.as_bytes().split_first_chunk().unwrap_or((&[0; 8], &[]));
         let mixed = u128::from(u64::from_le_bytes(*first) ^ self.secret[1]) * u128::from(self.secret[0]);
-        ((mixed >> 64) as u64 ^ mixed as u64) as usize & (self.table.len().wrapping_sub(1))
+        ((mixed >> 64) as u64 ^ mixed as u64) as u32
+    }
+
+    /// Where it would stand.
+    const fn home(&self, mixed: u32) -> usize {
+        mixed as usize & self.table.len().wrapping_sub(1)
     }
 
     /// The slot in the table, and the place in the ring.
@@ -141,49 +159,63 @@ impl Seen {
         if self.table.is_empty() {
             return None;
         }
-        let mut slot = self.home(id);
+        let mixed = self.mix(id);
+        let mut at = self.home(mixed);
         loop {
-            let place = self.table[slot];
-            if place == NONE {
+            let slot = self.table[at];
+            if slot.place == NONE {
                 return None;
             }
-            if self.entries[place as usize].id == *id {
-                return Some((slot, place));
+            if slot.mixed == mixed && self.entries[slot.place as usize].id == *id {
+                return Some((at, slot.place));
             }
-            slot = (slot + 1) & (self.table.len() - 1);
+            at = self.home(at as u32 + 1);
         }
+    }
+
+    /// Puts something into the table that is not there.
+    fn enter(&mut self, slot: Slot) {
+        let mut at = self.home(slot.mixed);
+        while self.table[at].place != NONE {
+            at = self.home(at as u32 + 1);
+        }
+        self.table[at] = slot;
     }
 
     fn drop_oldest(&mut self) {
         debug_assert!(self.len > 0, "there is one");
         let entry = self.entries[self.oldest];
-        if entry.mark.is_some()
-            && let Some((slot, _)) = self.find(&entry.id)
-        {
-            self.close_gap(slot);
+        if entry.mark.is_some() {
+            let slot = Slot { mixed: self.mix(&entry.id), place: self.oldest as u32 };
+            let mut at = self.home(slot.mixed);
+            while self.table[at] != slot {
+                debug_assert!(self.table[at].place != NONE, "what has a mark is in the table");
+                at = self.home(at as u32 + 1);
+            }
+            self.close_gap(at);
         }
-        self.oldest = (self.oldest + 1) % self.entries.len();
+        self.oldest = self.wrap(self.oldest + 1);
         self.len -= 1;
     }
 
     /// Empties a slot, and moves those behind it that would not be found any more.
     fn close_gap(&mut self, mut gap: usize) {
         let mask = self.table.len() - 1;
-        let mut slot = gap;
+        let mut at = gap;
         loop {
-            slot = (slot + 1) & mask;
-            let place = self.table[slot];
-            if place == NONE {
+            at = (at + 1) & mask;
+            let slot = self.table[at];
+            if slot.place == NONE {
                 break;
             }
-            let home = self.home(&self.entries[place as usize].id);
+            let home = self.home(slot.mixed);
             // It may stand anywhere from its home on; is the gap on the way from there?
-            if (slot.wrapping_sub(home) & mask) >= (slot.wrapping_sub(gap) & mask) {
-                self.table[gap] = place;
-                gap = slot;
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
+                self.table[gap] = slot;
+                gap = at;
             }
         }
-        self.table[gap] = NONE;
+        self.table[gap] = Slot::EMPTY;
     }
 
     /// Twice the room, up to all there may be.
@@ -197,15 +229,11 @@ impl Seen {
         entries.resize(room, Entry { id: Hash::ZERO, at: Time::ZERO, mark: None });
         self.entries = entries;
         self.oldest = 0;
-        self.table = alloc::vec![NONE; (room * 2).next_power_of_two()];
+        self.table = alloc::vec![Slot::EMPTY; (room * 2).next_power_of_two()];
         for place in 0..self.len {
             let entry = self.entries[place];
             if entry.mark.is_some() {
-                let mut slot = self.home(&entry.id);
-                while self.table[slot] != NONE {
-                    slot = (slot + 1) & (self.table.len() - 1);
-                }
-                self.table[slot] = place as u32;
+                self.enter(Slot { mixed: self.mix(&entry.id), place: place as u32 });
             }
         }
     }
@@ -261,7 +289,7 @@ mod tests {
             seen.insert(id(number), Mark::Accepted, at(0));
         }
         let bytes = seen.held_bytes();
-        assert!(bytes < 1000 * (56 + 12));
+        assert!(bytes < 1000 * (56 + 32));
         for number in 1000..20_000 {
             seen.insert(id(number), Mark::Accepted, at(0));
             assert_eq!(seen.get(&id(number - 1000), at(0)), None);
@@ -280,7 +308,8 @@ mod tests {
             bytes[..4].copy_from_slice(&[7; 4]);
             seen.insert(Hash(bytes), Mark::Accepted, at(0));
             let (slot, _) = seen.find(&Hash(bytes)).unwrap();
-            steps += slot.wrapping_sub(seen.home(&Hash(bytes))) & (seen.table.len() - 1);
+            let home = seen.home(seen.mix(&Hash(bytes)));
+            steps += slot.wrapping_sub(home) & (seen.table.len() - 1);
         }
         assert!(steps < 20_000, "{steps}");
     }

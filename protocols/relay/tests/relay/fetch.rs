@@ -177,7 +177,7 @@ fn a_question_that_has_not_left_is_no_failure_of_who_was_to_answer_it() {
     let mut case = Case::with_limits(Config::default(), Limits::default().with_bandwidth(slow));
     let [peer, other] = case.peers();
     // It may be sent nothing for a while after this.
-    case.lone.act(|_, cx| cx.send(peer, &proof(1, &[1; 100_000])).unwrap());
+    case.lone.act(|_, cx| cx.send(peer, &proof(1, &[1; 1_000_000])).unwrap());
     case.sent(peer);
     case.lone.give(peer, &Announce::new(&[made_up(1, 500)]));
     case.lone.give(other, &Announce::new(&[made_up(1, 500)]));
@@ -185,4 +185,22 @@ fn a_question_that_has_not_left_is_no_failure_of_who_was_to_answer_it() {
     case.lone.advance(SECOND * 4);
     assert!(case.offences().is_empty());
     assert_eq!(fetched(&mut case, other), [[made_up(1, 500).id]]);
+}
+
+#[test]
+fn who_is_held_back_by_this_nodes_own_limits_has_more_time() {
+    let slow = Bandwidth::default().with_upload_per_peer(Some(8192));
+    let mut case = Case::with_limits(Config::default(), Limits::default().with_bandwidth(slow));
+    let [peer, other] = case.peers();
+    for connection in [peer, other] {
+        case.lone.give(connection, &Announce::new(&[made_up(1, 500)]));
+    }
+    assert_eq!(fetched(&mut case, peer).len(), 1);
+    // More than it may be sent for a while, and a block that waits behind it.
+    case.lone.act(|_, cx| cx.send(peer, &proof(1, &[1; 1_000_000])).unwrap());
+    case.lone.act(|_, cx| cx.send(peer, &NewBlock { bytes: &block(1, 500) }).unwrap());
+    case.lone.advance(SECOND * 8);
+    assert_eq!((fetched(&mut case, other).len(), case.offences()), (0, Vec::new()));
+    case.lone.advance(SECOND * 5);
+    assert_eq!(fetched(&mut case, other).len(), 1, "but not for ever");
 }
