@@ -74,6 +74,19 @@ fn nodes_that_may_send_and_take_little_stand_every_kind_of_fault() {
 }
 
 #[test]
+fn nothing_that_liars_send_to_the_relay_goes_further_and_only_they_are_charged() {
+    let scenario = load("relay_liars");
+    let outcomes = all_hold("relay_liars");
+    for lie in scenario.relay_liars.keys() {
+        assert!(outcomes.iter().all(|it| it.faults[lie] > 0), "{lie}");
+    }
+    for outcome in outcomes.iter().take(3) {
+        let again = run_seed(&scenario, outcome.seed, None);
+        assert_eq!(without_time(&again), without_time(outcome), "seed {}", outcome.seed);
+    }
+}
+
+#[test]
 fn nodes_that_know_one_other_each_form_one_network_with_full_pools() {
     all_hold("discovery");
 }
@@ -131,6 +144,9 @@ fn scenarios_that_make_no_sense_are_refused_with_a_reason() {
             "percent_of_runs must be at most 100",
         ),
         ("[byzantine]\npolite = 1", "there is no misdeed \"polite\""),
+        ("[relay_liars]\nwhite = 1", "there is no lie \"white\""),
+        ("[relay_liars]\ninvalid_items = 1001", "of each misdeed there can be at most 1000 peers"),
+        ("[traffic]\nproof_bytes = 1048577", "proof_bytes must be at most 1048576"),
         ("colour = 1", "unknown field"),
     ] {
         let why = Scenario::parse(text).unwrap_err();

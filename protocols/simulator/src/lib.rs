@@ -107,7 +107,7 @@ pub use lone::Lone;
 pub use node::Boot;
 use node::{Factory, Node};
 use puppet::Puppet;
-pub use puppet::{PuppetId, handshake_frame};
+pub use puppet::{PuppetId, cut_frames, handshake_frame};
 use queue::Queue;
 use spacetime_core::{
     Address, ConnectionId, Context, DialError, Event, Hash, Limits, NetworkBehaviour, PeerId, Rng, Swarm,

@@ -158,8 +158,9 @@ pub fn handshake_frame(name: &str, announcement: Option<&Announcement>) -> Vec<u
     Frame::encode(&handshake).expect("the name is a name").bytes().to_vec()
 }
 
-/// Takes whole frames out of a stream: types and payloads.
-pub(crate) fn cut_frames(stream: &mut Vec<u8>) -> Vec<(MessageType, Vec<u8>)> {
+/// Takes whole frames out of a stream, which nodes have sent: types and payloads. For actors, which
+/// hear bytes.
+pub fn cut_frames(stream: &mut Vec<u8>) -> Vec<(MessageType, Vec<u8>)> {
     let mut frames = Vec::new();
     let mut cut = 0;
     while let Some((length, rest)) = stream[cut..].split_first_chunk() {

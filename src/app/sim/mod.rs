@@ -9,6 +9,8 @@ mod disk_store;
 mod flood;
 mod peers_disk;
 mod propagation;
+mod relay_judge;
+mod relay_liars;
 mod report;
 mod runner;
 mod scenario;

@@ -83,6 +83,13 @@ fn run(scenario: &Scenario, seed: u64, trace: Option<Box<dyn FnMut(Time, String)
     if world.simulation.converge(limit, is_well) && scenario.traffic.item_every_ms > 0 {
         reach_everybody(&mut world, scenario);
     }
+    if scenario.traffic.transaction_every_ms > 0 && world.simulation.failure().is_none() {
+        accepted_by_everybody(&mut world);
+    }
+    if world.simulation.failure().is_none() {
+        let charged = world.are_liars_charged();
+        world.simulation.converge(Duration::ZERO, |_| charged.clone());
+    }
     world.outcome(scenario, seed)
 }
 
@@ -103,16 +110,35 @@ fn reach_everybody(world: &mut World, scenario: &Scenario) {
         .converge(Duration::ZERO, |_| Err(format!("an item reached {} of {nodes} nodes", holders())));
 }
 
+/// Demands that a transaction of the first node is accepted by everybody.
+fn accepted_by_everybody(world: &mut World) {
+    let nodes = world.simulation.len();
+    let mut accepted = 0;
+    for _ in 0..MAX_LAST_ITEMS {
+        let Some(item) = world.make_transaction(0) else { break };
+        if world.simulation.run_until(LAST_ITEM_TIME, |it| World::accepted(it, item) == nodes) {
+            return;
+        }
+        accepted = World::accepted(&world.simulation, item);
+    }
+    let error = format!("a transaction was accepted by {accepted} of {nodes} nodes");
+    world.simulation.converge(Duration::ZERO, |_| Err(error.clone()));
+}
+
 /// Lets the time of the faults pass, with all that the nodes have to tell each other meanwhile.
 fn make_traffic(world: &mut World, scenario: &Scenario, rng: &mut Rng) {
     let end = Time::from_epoch(Duration::from_secs(scenario.seconds));
     let traffic = &scenario.traffic;
     let every = |milliseconds: u64| (milliseconds > 0).then(|| Duration::from_millis(milliseconds));
     let (item_every, block_every) = (every(traffic.item_every_ms), every(traffic.block_every_ms));
-    let mut next_item = item_every.map(|every| Time::ZERO + every);
-    let mut next_block = block_every.map(|every| Time::ZERO + every);
+    let (transaction_every, proof_every) =
+        (every(traffic.transaction_every_ms), every(traffic.proof_every_ms));
+    let first = |every: Option<Duration>| every.map(|every| Time::ZERO + every);
+    let (mut next_item, mut next_block) = (first(item_every), first(block_every));
+    let (mut next_transaction, mut next_proof) = (first(transaction_every), first(proof_every));
     while world.simulation.failure().is_none() {
-        let next = [next_item, next_block, Some(end)].into_iter().flatten().min().unwrap_or(end);
+        let all = [next_item, next_block, next_transaction, next_proof, Some(end)];
+        let next = all.into_iter().flatten().min().unwrap_or(end);
         world.simulation.run_for(next.since(world.simulation.now()));
         if next >= end {
             return;
@@ -121,6 +147,14 @@ fn make_traffic(world: &mut World, scenario: &Scenario, rng: &mut Rng) {
             let node = rng.below(scenario.nodes as u64) as usize;
             world.publish(node, traffic.item_bytes);
             next_item = item_every.map(|every| next + every);
+        }
+        if next_transaction == Some(next) {
+            world.make_transaction(rng.below(scenario.nodes as u64) as usize);
+            next_transaction = transaction_every.map(|every| next + every);
+        }
+        if next_proof == Some(next) {
+            world.make_proof(rng.below(scenario.nodes as u64) as usize, traffic.proof_bytes);
+            next_proof = proof_every.map(|every| next + every);
         }
         if next_block == Some(next) {
             world.make_block();

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use spacetime_core::wire::Priority;
+use spacetime_core::wire::{MAX_PROOF_BYTES, Priority};
 use spacetime_core::{Bandwidth, Limits, QueueLimit, Rng};
 use spacetime_simulator::{Fault, LinkConfig, Misdeed, Plan};
 
+use super::relay_liars::Lie;
 use crate::app::AppError;
 
 /// The largest payload of an item that fits its message.
@@ -48,6 +49,10 @@ pub struct Scenario {
     pub traffic: Traffic,
     /// Peers that mean ill, by the names of [`Misdeed`]: how many of each.
     pub byzantine: BTreeMap<String, usize>,
+    /// Peers that lie to the relay: how many tell `invalid_items`, `replayed_items`, `padded_items`,
+    /// `flooded_items` and `blamed_items`. Each of them must be charged, and no honest node may pass on
+    /// what is not true.
+    pub relay_liars: BTreeMap<String, usize>,
     /// Whether an honest node must never be charged with an offence. It may where faults change
     /// bytes.
     pub honest_are_never_charged: bool,
@@ -109,6 +114,12 @@ pub struct Traffic {
     pub item_every_ms: u64,
     /// How large an item is.
     pub item_bytes: usize,
+    /// How often a node has a transaction; never if it is 0.
+    pub transaction_every_ms: u64,
+    /// How often a node has a proof; never if it is 0.
+    pub proof_every_ms: u64,
+    /// How large a proof is.
+    pub proof_bytes: usize,
     /// How often the first node makes a block; never if it is 0.
     pub block_every_ms: u64,
     /// How large a block is.
@@ -134,6 +145,7 @@ impl Default for Scenario {
             bandwidth: BytesPerSecond::default(),
             traffic: Traffic::default(),
             byzantine: BTreeMap::new(),
+            relay_liars: BTreeMap::new(),
             honest_are_never_charged: false,
             chances: Plan::default(),
             faults: Vec::new(),
@@ -152,6 +164,9 @@ impl Default for Traffic {
         Self {
             item_every_ms: 1000,
             item_bytes: 200,
+            transaction_every_ms: 0,
+            proof_every_ms: 0,
+            proof_bytes: 2000,
             block_every_ms: 10_000,
             block_bytes: 1000,
             blocks_before: 20,
@@ -190,7 +205,13 @@ impl Scenario {
         if self.traffic.item_bytes > MAX_ITEM_BYTES {
             return Err(format!("item_bytes must be at most {MAX_ITEM_BYTES}"));
         }
-        if self.byzantine.values().any(|count| *count > 1000) {
+        if self.traffic.proof_bytes > MAX_PROOF_BYTES {
+            return Err(format!("proof_bytes must be at most {MAX_PROOF_BYTES}"));
+        }
+        if let Some(name) = self.relay_liars.keys().find(|name| Lie::of(name).is_none()) {
+            return Err(format!("there is no lie {name:?}"));
+        }
+        if self.byzantine.values().chain(self.relay_liars.values()).any(|count| *count > 1000) {
             return Err("of each misdeed there can be at most 1000 peers".into());
         }
         self.limits().validate().map_err(|error| error.to_string())?;
@@ -205,6 +226,12 @@ impl Scenario {
     pub(super) fn misdeeds(&self) -> Vec<Misdeed> {
         let counted = self.byzantine.iter().filter_map(|(name, count)| Some((misdeed(name)?, *count)));
         counted.flat_map(|(misdeed, count)| std::iter::repeat_n(misdeed, count)).collect()
+    }
+
+    /// What is told to the relay by peers that lie, once for each of them.
+    pub(super) fn lies(&self) -> Vec<Lie> {
+        let counted = self.relay_liars.iter().filter_map(|(name, count)| Some((Lie::of(name)?, *count)));
+        counted.flat_map(|(lie, count)| std::iter::repeat_n(lie, count)).collect()
     }
 
     /// The faults of a run.

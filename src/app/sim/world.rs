@@ -9,10 +9,12 @@ use spacetime_core::chain::{
     ChainRules, DevelopmentChain, HEADER_BYTES, HeaderInfo, InvalidObject, SpacetimeRules, block_hash,
     development_genesis,
 };
-use spacetime_core::wire::MAX_HEADERS;
-use spacetime_core::{Address, Direction, Event, Hash, Identity, NetworkBehaviour, Peer, Swarm};
+use spacetime_core::wire::{Decode as _, MAX_HEADERS, ProofSubmission};
+use spacetime_core::{
+    Address, Direction, Event, Hash, Identity, NetworkBehaviour, Origin, Peer, Rng, Swarm, Time,
+};
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
-use spacetime_relay::{Event as RelayEvent, Item, Verdict};
+use spacetime_relay::{Event as RelayEvent, Item, Kind, Mark, Verdict};
 use spacetime_simulator::{
     Application, Boot, Byzantine, Disk, Effects, Judge, Simulation, Topology, Witness, node_address,
 };
@@ -21,6 +23,8 @@ use super::disk_store::DiskStore;
 use super::flood::{Flood, FloodEvent};
 use super::peers_disk;
 use super::propagation::Propagation;
+use super::relay_judge::{Charged, RelayJudge};
+use super::relay_liars::{LIAR, Liar, is_true_proof, is_true_transaction, proof, transaction};
 use super::scenario::{Knows, Scenario};
 use crate::app::chain_keeper::{ChainKeeper, Verifier};
 use crate::store::{ChainStore, CheckedBlock, StoreError};
@@ -75,12 +79,26 @@ impl Received {
 
 /// Knows the blocks that were made in this network, to the last bit: what signatures are for.
 #[derive(Clone, Debug, Default)]
-struct MadeHere(Arc<Mutex<BTreeSet<Hash>>>);
+pub(super) struct MadeHere(Arc<Mutex<BTreeSet<Hash>>>);
 
 impl MadeHere {
     fn blocks(&self) -> MutexGuard<'_, BTreeSet<Hash>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether an item is what its maker made.
+    pub(super) fn is_true(&self, item: &Item) -> bool {
+        match item.kind() {
+            Kind::Block => self.blocks().contains(&Hash::of(item.payload())),
+            Kind::Transaction => is_true_transaction(item.payload()),
+            Kind::Proof => is_true_proof(item.payload()),
+            _ => true,
+        }
+    }
+}
+
+fn verdict_if(is_true: bool) -> Verdict {
+    if is_true { Verdict::Accept } else { Verdict::Reject }
 }
 
 impl Verifier for MadeHere {
@@ -88,12 +106,12 @@ impl Verifier for MadeHere {
         if self.blocks().contains(&Hash::of(block)) { Ok(()) } else { Err(InvalidObject::Refused) }
     }
 
-    fn verify_transaction(&self, _: &[u8]) -> Verdict {
-        Verdict::Accept
+    fn verify_transaction(&self, transaction: &[u8]) -> Verdict {
+        verdict_if(is_true_transaction(transaction))
     }
 
-    fn verify_proof(&self, _: &[u8]) -> Verdict {
-        Verdict::Accept
+    fn verify_proof(&self, submission: &[u8]) -> Verdict {
+        verdict_if(is_true_proof(submission))
     }
 }
 
@@ -106,6 +124,9 @@ pub(super) struct World {
     chain: Arc<DiskStore>,
     blocks: DevelopmentChain,
     made: MadeHere,
+    liars: usize,
+    charged: Charged,
+    rng: Rng,
 }
 
 impl World {
@@ -152,14 +173,26 @@ impl World {
             let honest = (0..scenario.nodes).map(node_address).collect();
             simulation = simulation.judge(ChargeJudge { honest });
         }
-        let mut rng = rng.fork("victims");
+        let (lies, charged) = (scenario.lies(), Charged::default());
+        if !lies.is_empty() {
+            let honest = (0..scenario.nodes).map(node_address).collect();
+            simulation = simulation.judge(RelayJudge::new(honest, made.clone(), Rc::clone(&charged)));
+        }
+        let mut victims_rng = rng.fork("victims");
+        let mut victims = || -> Vec<Address> {
+            (0..3).map(|_| node_address(victims_rng.below(scenario.nodes as u64) as usize)).collect()
+        };
         for misdeed in misdeeds {
-            let victims = (0..3).map(|_| node_address(rng.below(scenario.nodes as u64) as usize)).collect();
-            simulation.add_actor(Byzantine::new(misdeed, chain_id, victims));
+            simulation.add_actor(Byzantine::new(misdeed, chain_id, victims()));
+        }
+        let liars = lies.len();
+        for (number, lie) in lies.into_iter().enumerate() {
+            simulation.add_actor(Liar::new(lie, number, chain_id, victims()));
         }
         let chain = chain_of_first.borrow_mut().take().expect("the first node has been started");
         let blocks = DevelopmentChain::new(seed, scenario.traffic.block_bytes);
-        let mut world = Self { simulation, ledger, rules, chain, blocks, made };
+        let rng = rng.fork("items");
+        let mut world = Self { simulation, ledger, rules, chain, blocks, made, liars, charged, rng };
         (0..scenario.traffic.blocks_before).for_each(|_| world.make_block());
         world
     }
@@ -177,6 +210,49 @@ impl World {
         let publish = NodeCommand::Relay(spacetime_relay::Command::Publish(item));
         for command in [moved, publish] {
             self.simulation.command(0, SimulatedNodeCommand::Node(command));
+        }
+    }
+
+    /// A node makes a transaction; its name.
+    pub(super) fn make_transaction(&mut self, node: usize) -> Option<Hash> {
+        let item = Item::transaction(&transaction(&mut self.rng)).ok()?;
+        self.publish_item(node, item)
+    }
+
+    /// A node makes a proof of so many bytes.
+    pub(super) fn make_proof(&mut self, node: usize, bytes: usize) {
+        let payload = proof(&mut self.rng, bytes);
+        if let Ok(item) =
+            ProofSubmission::decode(&payload).map_err(drop).and_then(|it| Item::proof(&it).map_err(drop))
+        {
+            self.publish_item(node, item);
+        }
+    }
+
+    fn publish_item(&mut self, node: usize, item: Item) -> Option<Hash> {
+        let id = item.id();
+        let publish = NodeCommand::Relay(spacetime_relay::Command::Publish(item));
+        self.simulation.is_running(node).then(|| {
+            self.simulation.command(node, SimulatedNodeCommand::Node(publish));
+            id
+        })
+    }
+
+    /// How many nodes have passed an item on, or have at least accepted it.
+    pub(super) fn accepted(simulation: &Simulation<SimulatedNode>, item: Hash) -> usize {
+        let has_it = |node: &usize| {
+            let swarm = simulation.swarm(*node);
+            swarm.behaviour().node.relay.mark(&item, Time::ZERO) == Some(Mark::Accepted)
+        };
+        (0..simulation.len()).filter(|node| simulation.is_running(*node)).filter(has_it).count()
+    }
+
+    /// Whether every liar was charged.
+    pub(super) fn are_liars_charged(&self) -> Result<(), String> {
+        let charged = self.charged.borrow();
+        match (0..self.liars).map(|number| format!("{LIAR} {number}")).find(|it| !charged.contains(it)) {
+            Some(liar) => Err(format!("{liar} is charged by nobody")),
+            None => Ok(()),
         }
     }
 
@@ -261,7 +337,8 @@ fn largest_frame_bytes(scenario: &Scenario) -> usize {
     let Scenario { traffic, seconds, .. } = scenario;
     let blocks_made = (seconds * 1000).checked_div(traffic.block_every_ms).unwrap_or(0) as usize;
     let headers = traffic.blocks_before.saturating_add(blocks_made).min(MAX_HEADERS);
-    let largest = traffic.item_bytes.max(traffic.block_bytes).max(headers * (4 + HEADER_BYTES));
+    let largest = traffic.item_bytes.max(traffic.block_bytes).max(traffic.proof_bytes);
+    let largest = largest.max(headers * (4 + HEADER_BYTES));
     LARGEST_OTHER_FRAME_BYTES.max(largest.saturating_add(FRAME_OVERHEAD_BYTES))
 }
 
@@ -286,7 +363,7 @@ fn public_address(index: usize) -> Address {
 }
 
 /// Whom each node knows.
-fn peers_of(scenario: &Scenario, rng: &mut spacetime_core::Rng) -> Vec<spacetime_peers::Config> {
+fn peers_of(scenario: &Scenario, rng: &mut Rng) -> Vec<spacetime_peers::Config> {
     let config = spacetime_peers::Config::default();
     match scenario.knows {
         Knows::Neighbours => {
@@ -305,7 +382,7 @@ fn peers_of(scenario: &Scenario, rng: &mut spacetime_core::Rng) -> Vec<spacetime
 
 /// Whom each node keeps connected: those that it dials, and one that dials it, so that no node
 /// depends on one other to come back.
-fn addresses_of(scenario: &Scenario, rng: &mut spacetime_core::Rng) -> Vec<Vec<Address>> {
+fn addresses_of(scenario: &Scenario, rng: &mut Rng) -> Vec<Vec<Address>> {
     let mut addresses = vec![Vec::new(); scenario.nodes];
     for (one, other) in (Topology::Random { degree: scenario.degree }).dials(scenario.nodes, rng) {
         addresses[one].push(node_address(other));
@@ -335,7 +412,8 @@ fn start_node(
     known.propagation.started(boot.index);
     let start = Start { tip, peers: peers_disk::load(&boot.disk), unix_seconds: boot.unix_seconds };
     let node = Node::new(config, rules.clone(), start, &boot.rng).expect("the configuration is valid");
-    let application = NodeApplication { keeper, disk: boot.disk.clone() };
+    let rng = boot.rng.fork("verdicts");
+    let application = NodeApplication { keeper, disk: boot.disk.clone(), rng, postponed: Vec::new() };
     (SimulatedNode { node, flood: Flood::new(&boot.rng) }, application)
 }
 
@@ -343,10 +421,16 @@ fn start_node(
 struct NodeApplication {
     keeper: ChainKeeper<SpacetimeRules, MadeHere>,
     disk: Disk,
+    rng: Rng,
+    /// Items about which it decides at the next event, so that verdicts come late and in any order.
+    postponed: Vec<(Item, Origin)>,
 }
 
 impl Application<SimulatedNode> for NodeApplication {
     fn on_event(&mut self, event: &Event<SimulatedNodeEvent>, effects: &mut Effects<SimulatedNodeCommand>) {
+        for (item, host) in std::mem::take(&mut self.postponed) {
+            tell(self.keeper.judge(&item, &host, effects.now()), effects);
+        }
         match event {
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Sync(event))) => {
                 tell(self.keeper.carry_out(event), effects);
@@ -355,7 +439,13 @@ impl Application<SimulatedNode> for NodeApplication {
                 item,
                 host,
                 ..
-            }))) => tell(self.keeper.judge(item, host, effects.now()), effects),
+            }))) => {
+                if self.rng.chance(1, 4) {
+                    self.postponed.push((item.clone(), host.clone()));
+                } else {
+                    tell(self.keeper.judge(item, host, effects.now()), effects);
+                }
+            }
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Peers(event))) => {
                 peers_disk::carry_out(&self.disk, event);
             }
@@ -374,7 +464,7 @@ impl Judge<SimulatedNode> for LedgerJudge {
 
     fn on_event(
         &mut self,
-        now: spacetime_core::Time,
+        now: Time,
         node: usize,
         swarm: &Swarm<Witness<SimulatedNode>>,
         event: &Event<SimulatedNodeEvent>,
@@ -414,7 +504,7 @@ impl Judge<SimulatedNode> for ChargeJudge {
 
     fn on_event(
         &mut self,
-        _: spacetime_core::Time,
+        _: Time,
         _: usize,
         _: &Swarm<Witness<SimulatedNode>>,
         event: &Event<SimulatedNodeEvent>,
