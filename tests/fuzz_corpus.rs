@@ -53,8 +53,11 @@ replayed! {
     the_frame_reader_corpus_holds: "frame_reader",
     the_handshake_corpus_holds: "handshake",
     the_message_decoders_corpus_holds: "message_decoders",
+    the_relay_machine_corpus_holds: "relay_machine",
+    the_seen_set_corpus_holds: "seen_set",
     the_swarm_corpus_holds: "swarm",
     the_sync_machine_corpus_holds: "sync_machine",
+    the_token_bucket_corpus_holds: "token_bucket",
 }
 
 #[test]

@@ -16,27 +16,36 @@ mod frames;
 mod handshake;
 mod message_decoders;
 mod peer;
+mod relay_machine;
+mod seen_set;
 mod swarm;
 mod sync_machine;
+mod token_bucket;
 
 pub use application_postcard::application_postcard;
 pub use chain_objects::chain_objects;
 pub use frame_reader::frame_reader;
 pub use handshake::handshake;
 pub use message_decoders::message_decoders;
+pub use relay_machine::relay_machine;
+pub use seen_set::seen_set;
 pub use swarm::swarm;
 pub use sync_machine::sync_machine;
+pub use token_bucket::token_bucket;
 
 /// What a target does with an input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their folders in the corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("application_postcard", application_postcard),
     ("chain_objects", chain_objects),
     ("frame_reader", frame_reader),
     ("handshake", handshake),
     ("message_decoders", message_decoders),
+    ("relay_machine", relay_machine),
+    ("seen_set", seen_set),
     ("swarm", swarm),
     ("sync_machine", sync_machine),
+    ("token_bucket", token_bucket),
 ];

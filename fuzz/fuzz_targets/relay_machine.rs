@@ -1,0 +1,5 @@
+//! Feeds the `relay_machine` target from libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| spacetime_fuzz::relay_machine(data));
