@@ -302,7 +302,7 @@ impl Actor for Liar {
             let bytes = self.speak(hands);
             self.send(hands, connection, bytes);
         }
-        if self.turns % TURNS_BETWEEN_DIALS == 0
+        if self.turns.is_multiple_of(TURNS_BETWEEN_DIALS)
             && self.connections.len() < self.victims.len()
             && let Some(victim) = hands.rng().pick(&self.victims).cloned()
         {
