@@ -121,6 +121,7 @@ fn nothing_is_waited_for_longer_than_two_minutes_however_large_and_by_however_ma
     assert_eq!(case.relay().fetches(), 1);
     case.lone.advance(SECOND);
     assert_eq!(case.relay().fetches(), 0);
+    assert!(peers[2..].iter().all(|peer| fetched(&mut case, *peer).is_empty()), "for them it is too late");
     // The second one had no more than 56 s.
     assert_eq!(case.offences(), [(peers[0], Offence::NoAnswer(MessageType::NEW_BLOCK))]);
 }
