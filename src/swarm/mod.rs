@@ -183,6 +183,11 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         self.core.statistics()
     }
 
+    /// Why those who connected were not let in, and how many for each reason.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.core.refusals()
+    }
+
     /// Numbers of one connection, while it is there.
     pub fn connection_statistics(&self, connection: ConnectionId) -> Option<ConnectionStatistics> {
         self.core.connection_statistics(connection)

@@ -110,7 +110,11 @@ impl Attacker {
 
     /// Connects, and says who it is.
     pub(crate) async fn dial(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
+        self.secure(TcpStream::connect(address).await?).await
+    }
+
+    /// The same on a connection that stands.
+    pub(crate) async fn secure(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(Arc::new(self.client_config()));
         let name = ServerName::try_from("attacked").unwrap();
         Ok(connector.connect(name, stream).await?.into())

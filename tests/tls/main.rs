@@ -3,6 +3,7 @@
 mod attacker;
 mod authorities;
 mod certificates;
+mod flood;
 mod honest;
 mod openssl;
 mod optional;

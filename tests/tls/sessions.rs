@@ -23,7 +23,7 @@ use crate::{PATIENCE, VERSIONS, key, numbered_key, transport};
 const CHAIN: Hash = Hash([9; 32]);
 
 #[derive(NetworkBehaviour, Debug)]
-struct Node {
+pub(crate) struct Node {
     handshake: Handshake,
     ping: Ping,
 }
@@ -36,7 +36,7 @@ fn tree() -> Node {
     }
 }
 
-fn swarm_with(config: &TlsConfig, limits: Limits) -> Swarm<Node> {
+pub(crate) fn swarm_with(config: &TlsConfig, limits: Limits) -> Swarm<Node> {
     let config = Config::new(config.peer_id()).with_transport(transport(config)).with_limits(limits);
     Swarm::new(tree(), config).unwrap()
 }
@@ -46,7 +46,7 @@ fn swarm(key: NodeKey) -> Swarm<Node> {
 }
 
 /// The first event for which `find` finds something.
-async fn next<T>(swarm: &mut Swarm<Node>, find: impl Fn(Event<NodeEvent>) -> Option<T>) -> T {
+pub(crate) async fn next<T>(swarm: &mut Swarm<Node>, find: impl Fn(Event<NodeEvent>) -> Option<T>) -> T {
     let finding = async {
         loop {
             let event = swarm.next().await.expect("it never ends");
@@ -58,7 +58,7 @@ async fn next<T>(swarm: &mut Swarm<Node>, find: impl Fn(Event<NodeEvent>) -> Opt
     timeout(PATIENCE, finding).await.expect("it happens in time")
 }
 
-fn established(event: Event<NodeEvent>) -> Option<(ConnectionId, Peer)> {
+pub(crate) fn established(event: Event<NodeEvent>) -> Option<(ConnectionId, Peer)> {
     match event {
         Event::Established { connection, peer } => Some((connection, peer)),
         _ => None,
@@ -79,12 +79,12 @@ fn dial_failed(event: Event<NodeEvent>) -> Option<(Address, DialError)> {
     }
 }
 
-async fn listening(swarm: &mut Swarm<Node>) -> Address {
+pub(crate) async fn listening(swarm: &mut Swarm<Node>) -> Address {
     swarm.listen("127.0.0.1:0".parse().unwrap()).await.unwrap()
 }
 
 /// The Handshake of a node of this chain that says it is `peer_id`.
-fn claims(peer_id: PeerId) -> Vec<u8> {
+pub(crate) fn claims(peer_id: PeerId) -> Vec<u8> {
     let announcement = Announcement {
         protocol_versions: (1, 1),
         chain_id: CHAIN,

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::bandwidth::Bandwidth;
+use crate::token_bucket::Rate;
 use crate::wire::{FRAME_HEADER, MAX_BATCH_FRAMES, MAX_PAYLOAD, MAX_SHARED_FRAME, Priority};
 
 /// Frames up to this size are copied into a queue's ring of bytes; larger ones are shared. Copying
@@ -26,6 +27,16 @@ const QUEUE_BYTES: usize = 512;
 const MAX_WAITING_BYTES: usize = 128 * 1024;
 const MAX_WAITING_BATCHES: usize = 86;
 
+/// What a transport that encrypts keeps of one session: 64 KiB that are to be sent, two records of 16
+/// KiB that arrive, and its keys; a buffer that grows doubles.
+const SECURED_SESSION_BYTES: usize = 224 * 1024;
+
+/// The same of a connection that is being secured: 24 KiB may arrive, and a record goes out.
+const SECURED_OPENING_BYTES: usize = 96 * 1024;
+
+/// How often hosts and groups have connected: 8192 of each.
+const ACCEPT_RATES_BYTES: usize = 2 * 8192 * 160;
+
 /// The bounds of a Swarm.
 ///
 /// Defaults marked "seed" are those of the reference node.
@@ -33,6 +44,8 @@ const MAX_WAITING_BATCHES: usize = 86;
 pub struct Limits {
     max_connections: usize,
     max_opening: usize,
+    accept_rate_per_host: Rate,
+    accept_rate_per_group: Rate,
     dial_timeout: Duration,
     opening_timeout: Duration,
     write_timeout: Duration,
@@ -58,6 +71,8 @@ impl Default for Limits {
         Self {
             max_connections: 50,
             max_opening: 512,
+            accept_rate_per_host: Rate { capacity: 8, interval: Duration::from_secs(5) },
+            accept_rate_per_group: Rate { capacity: 64, interval: Duration::from_millis(16) },
             dial_timeout: Duration::from_secs(10),
             opening_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
@@ -82,6 +97,22 @@ impl Limits {
     #[must_use]
     pub const fn with_max_opening(mut self, max_opening: usize) -> Self {
         self.max_opening = max_opening;
+        self
+    }
+
+    /// How often one host with a public address may connect: its IPv4 address, or the /64 of its IPv6
+    /// address. 8 times at once, and once in 5 s (commonware-p2p).
+    #[must_use]
+    pub const fn with_accept_rate_per_host(mut self, rate: Rate) -> Self {
+        self.accept_rate_per_host = rate;
+        self
+    }
+
+    /// How often all hosts of one public /16 of IPv4, or /32 of IPv6, may connect together. 64 times at
+    /// once, and 62 times a second (commonware-p2p: 64).
+    #[must_use]
+    pub const fn with_accept_rate_per_group(mut self, rate: Rate) -> Self {
+        self.accept_rate_per_group = rate;
         self
     }
 
@@ -149,6 +180,16 @@ impl Limits {
     /// Accepted connections that are not established yet.
     pub const fn max_opening(&self) -> usize {
         self.max_opening
+    }
+
+    /// How often one host may connect.
+    pub const fn accept_rate_per_host(&self) -> Rate {
+        self.accept_rate_per_host
+    }
+
+    /// How often one group of hosts may connect.
+    pub const fn accept_rate_per_group(&self) -> Rate {
+        self.accept_rate_per_group
     }
 
     /// How long a dial may take.
@@ -231,8 +272,11 @@ impl Limits {
         let first_frame = FRAME_HEADER + self.first_frame_bytes as usize;
         let opening =
             queue(&self.queues[0]).saturating_add(2 * (read_buffer + first_frame + handed_over) + hashes);
+        let session = session.saturating_add(SECURED_SESSION_BYTES);
+        let opening = opening.saturating_add(SECURED_OPENING_BYTES);
         (self.max_connections.saturating_mul(session.saturating_add(closing)))
             .saturating_add(self.max_opening.saturating_mul(opening))
+            .saturating_add(ACCEPT_RATES_BYTES)
             .saturating_add(MAX_SPARE_QUEUES * 2 * MAX_SPARE_RING_BYTES)
     }
 
@@ -246,6 +290,14 @@ impl Limits {
         for (value, name) in positive {
             if value == 0 {
                 return Err(InvalidLimits { name, must: "be at least 1" });
+            }
+        }
+        for (rate, name) in [
+            (self.accept_rate_per_host, "accept_rate_per_host"),
+            (self.accept_rate_per_group, "accept_rate_per_group"),
+        ] {
+            if rate.capacity == 0 {
+                return Err(InvalidLimits { name, must: "let somebody in" });
             }
         }
         let timeouts = [

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::address::Endpoint;
+use crate::address::{Address, Endpoint};
 use crate::connection::Direction;
 use crate::hash::PeerId;
 use crate::peer::Peer;
@@ -56,6 +56,12 @@ impl Origin {
     }
 }
 
+/// The network from which something comes, whether it is a public one or not: the /16 of an IPv4
+/// address or the /32 of an IPv6 one.
+pub(crate) fn network_of(address: &Address) -> Option<IpAddr> {
+    address.ip().map(|ip| prefix(ip, 16, 32))
+}
+
 /// The address at which a peer takes connections, as far as that is known: the one that was
 /// dialled, or the IP address from which it came with the port that it announced.
 pub fn listens_at(peer: &Peer) -> Option<SocketAddr> {
@@ -89,7 +95,6 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::Address;
     use crate::hash::Hash;
     use crate::peer::{Identity, PeerInfo};
     use crate::time::Time;

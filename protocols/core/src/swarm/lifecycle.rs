@@ -194,7 +194,10 @@ impl Network {
                     error: dial_error.unwrap_or(DialError::Closed(reason)),
                 });
             }
-            Direction::Inbound => self.deliveries.push_back(Delivery::Refused { connection: id, reason }),
+            Direction::Inbound => {
+                self.refusals.count(&reason);
+                self.deliveries.push_back(Delivery::Refused { connection: id, reason });
+            }
         }
     }
 }

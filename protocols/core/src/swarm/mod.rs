@@ -20,6 +20,7 @@
 //! After any number of `handle_*` calls, drain all `poll_*`; the order does not matter. Before
 //! sleeping, read [`deadline`](Swarm::deadline).
 
+mod accepting;
 mod lifecycle;
 pub(crate) mod network;
 mod output;
@@ -48,7 +49,6 @@ use sessions::Rivalry;
 use table::{Connection, State};
 pub use transmit::Transmit;
 
-use crate::address::Address;
 use crate::admission::{Candidate, Stage, Verdict};
 use crate::behaviour::{Claims, Context, EventSink, Input, NetworkBehaviour, Role};
 use crate::canary::{self, Canary};
@@ -124,6 +124,12 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.network.statistics()
     }
 
+    /// Why those who connected were not let in, and how many for each reason, in the order of the
+    /// reasons: codes of [`CloseReason`], of [`SecurityError`](crate::SecurityError), and what behaviours say.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.network.refusals.iter()
+    }
+
     /// Numbers of one connection, while it is there.
     pub fn connection_statistics(&self, connection: ConnectionId) -> Option<ConnectionStatistics> {
         let connection = self.network.table.get(connection)?;
@@ -161,32 +167,6 @@ impl<B: NetworkBehaviour> Swarm<B> {
     }
 
     // What happened.
-
-    /// A peer connected. Nothing was read and no cryptography was done yet; on an error the driver
-    /// drops the socket.
-    pub fn handle_accept(&mut self, now: Now, address: Address) -> Result<ConnectionId, CloseReason> {
-        self.advance(now);
-        if self.network.is_stopping {
-            return Err(CloseReason::Shutdown);
-        }
-        if self.network.table.opening() >= self.network.limits.max_opening() {
-            return Err(CloseReason::Full);
-        }
-        let candidate = Candidate {
-            stage: Stage::Accept,
-            connection: None,
-            direction: Direction::Inbound,
-            address: &address,
-            identity: None,
-            info: None,
-            sessions: self.network.table.sessions(),
-            opening: self.network.table.opening(),
-        };
-        match self.behaviour.admit(&candidate) {
-            Verdict::Accept => Ok(self.network.accept(address)),
-            Verdict::Deny(why) => Err(CloseReason::Refused(why)),
-        }
-    }
 
     /// A dial has reached somebody, and the transport is being secured. From now on the opening
     /// timeout runs, over that and the peer's first words together.

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::accepting::{AcceptRates, Refusals};
 use super::output::{Action, Statistics};
 use super::queues::QueuePool;
 use super::sessions::SessionKey;
@@ -67,6 +68,8 @@ pub(crate) struct Network {
     /// What the tree and the Swarm itself receive.
     pub(super) claims: Claims,
     pub(super) table: Table,
+    pub(super) accept_rates: AcceptRates,
+    pub(super) refusals: Refusals,
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) actions: VecDeque<Action>,
     pub(super) ready: VecDeque<ConnectionId>,
@@ -96,6 +99,8 @@ impl Network {
             limits,
             claims,
             table: Table::default(),
+            accept_rates: AcceptRates::new(),
+            refusals: Refusals::default(),
             deliveries: VecDeque::new(),
             actions: VecDeque::new(),
             ready: VecDeque::new(),

@@ -1,5 +1,6 @@
 //! The Swarm driven by hand: the test says what arrives, what time it is and what is written when.
 
+mod accepting;
 mod admission;
 mod bandwidth;
 mod closing;
