@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use spacetime_network::app::sim::{Outcome, Scenario, Summary, run_seed, run_seeds, shrink};
+use spacetime_network::app::sim::{ChainLie, Outcome, Scenario, Summary, run_seed, run_seeds, shrink};
 use spacetime_simulator::{FaultKind, Misdeed};
 
 fn load(name: &str) -> Scenario {
@@ -30,7 +30,12 @@ fn without_time(outcome: &Outcome) -> Outcome {
 /// it again.
 fn all_hold(name: &str) -> Vec<Outcome> {
     let scenario = load(name);
-    let outcomes = run_seeds(&scenario, &seeds(scenario.seeds), 2, |_| {});
+    seeds_hold(&scenario, &seeds(scenario.seeds))
+}
+
+fn seeds_hold(scenario: &Scenario, seeds: &[u64]) -> Vec<Outcome> {
+    let name = &scenario.name;
+    let outcomes = run_seeds(scenario, seeds, 2, |_| {});
     let summary = Summary::of(&outcomes);
     assert!(
         summary.failing.is_empty(),
@@ -101,6 +106,38 @@ fn a_network_of_which_half_loses_its_power_is_one_again_soon_after() {
 fn a_network_that_was_in_two_parts_for_ten_minutes_is_one_again_soon_after() {
     let outcomes = all_hold("discovery_partition");
     assert!(outcomes.iter().all(|it| it.faults["partition"] == 1));
+}
+
+/// Downloads of a chain, 50 seeds at most.
+fn downloads_hold(name: &str) -> Vec<Outcome> {
+    let scenario = load(name);
+    let mut seeds = seeds(scenario.seeds);
+    seeds.truncate(50);
+    let outcomes = seeds_hold(&scenario, &seeds);
+    for outcome in outcomes.iter().take(2) {
+        let again = run_seed(&scenario, outcome.seed, None);
+        assert_eq!(without_time(&again), without_time(outcome), "seed {}", outcome.seed);
+    }
+    outcomes
+}
+
+#[test]
+fn a_chain_comes_from_sixteen_honest_peers_with_little_else() {
+    downloads_hold("download_0_liars");
+}
+
+#[test]
+fn a_chain_comes_from_sixteen_peers_of_which_half_lie() {
+    downloads_hold("download_8_liars");
+}
+
+#[test]
+fn a_chain_comes_from_sixteen_peers_of_which_one_is_honest_and_every_lie_is_told() {
+    let outcomes = downloads_hold("download_15_liars");
+    for lie in ChainLie::ALL {
+        let told = |outcome: &Outcome| outcome.faults.contains_key(lie.name());
+        assert!(outcomes.iter().any(told), "no {} in {} seeds", lie.name(), outcomes.len());
+    }
 }
 
 #[test]

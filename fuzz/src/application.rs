@@ -61,7 +61,15 @@ impl Application {
             Event::Apply { blocks } => {
                 assert!(!std::mem::replace(&mut self.is_applying, true), "one Apply at a time");
                 assert!((1..=MAX_APPLY_BLOCKS).contains(&blocks.len()));
-                let mut parent = self.told_tip;
+                // The first may follow any block of the chain, to be tried beside it.
+                let first = chain::info(&blocks[0]);
+                let fork =
+                    real().height_of(first.parent).filter(|height| *height as u64 <= self.told_tip.height);
+                let mut parent = real().info(fork.expect("it follows a block that was applied"));
+                assert!(
+                    parent.hash == self.told_tip.hash
+                        || first.hash != real().hash(parent.height as usize + 1)
+                );
                 for block in blocks {
                     let info = chain::info(block);
                     assert_eq!(chain::rules().check_link(&parent, &info), Ok(()), "blocks come in order");
@@ -88,7 +96,7 @@ impl Application {
         let effect = self.effects.remove(which % self.effects.len());
         match effect {
             Event::ReadHeaders { read, locator, stop, max_headers } => {
-                let mut headers = real().headers_after(locator, stop, max_headers, self.height);
+                let mut headers = real().headers_after(locator[0], stop, max_headers, self.height);
                 match deed {
                     Deed::Right => {}
                     Deed::Refused => headers.clear(),
@@ -106,7 +114,9 @@ impl Application {
             }
             Event::Apply { blocks } => {
                 // What follows a block that is no longer the last one is nobody's fault.
+                let parent = chain::info(&blocks[0]).parent;
                 let is_stale = self.told_tip.hash != self.tip().hash;
+                let mut last = real().info(real().height_of(parent).unwrap_or_default());
                 for (index, block) in blocks.iter().enumerate().take_while(|_| !is_stale) {
                     let verdict = match deed {
                         Deed::Right => self.verify(block),
@@ -120,8 +130,9 @@ impl Application {
                         break;
                     }
                     self.height += 1;
+                    last = self.tip();
                 }
-                self.commands.push_back(Command::Applied { tip: self.tip() });
+                self.commands.push_back(Command::Applied { last, tip: self.tip() });
             }
             _ => {}
         }
@@ -145,14 +156,14 @@ impl Application {
     pub(super) fn go_back(&mut self, height: usize) {
         if !self.is_applying {
             self.height = self.height.min(height);
-            self.commands.push_back(Command::Applied { tip: self.tip() });
+            self.commands.push_back(Command::Applied { last: self.tip(), tip: self.tip() });
         }
     }
 
     /// The next thing to tell sync.
     pub(super) fn tell(&mut self) -> Option<Command> {
         let command = self.commands.pop_front()?;
-        if let Command::Applied { tip } = &command {
+        if let Command::Applied { tip, .. } = &command {
             self.is_applying = false;
             self.told_tip = *tip;
         }

@@ -262,7 +262,7 @@ impl Script {
                 .with_kept(setting.addresses.iter().flatten().map(|number| address(*number))),
         );
         let start = Start {
-            tip: application.tip(),
+            recent: application.tip().into(),
             peers: spacetime_peers::Stored::default(),
             unix_seconds: 1_700_000_000,
         };

@@ -10,10 +10,10 @@ use spacetime_core::wire::{Block, BlockAccepted, Frame, Headers, NewBlock};
 use spacetime_core::{Hash, Origin, Time};
 use spacetime_node::NodeCommand;
 use spacetime_relay::{Command as RelayCommand, Item, Kind, Verdict};
-use spacetime_sync::{Command, Event, State};
+use spacetime_sync::{Command, Event, RecentChain, State};
 
 use super::orphans::Orphans;
-use crate::store::{ChainStore, CheckedBlock, StoreError};
+use crate::store::{ChainStore, CheckedBlock, MAX_SIDE_DEPTH, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -79,7 +79,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         let command = match event {
             Event::Apply { blocks } => return self.apply(blocks),
             Event::ReadHeaders { read, locator, stop, max_headers } => {
-                let answer = self.headers(*locator, *stop, *max_headers)?;
+                let answer = self.headers(locator, *stop, *max_headers)?;
                 Command::HeadersRead { read: *read, answer }
             }
             Event::ReadBlock { read, hash } => Command::BlockRead { read: *read, answer: self.block(*hash)? },
@@ -223,24 +223,28 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         tip(&*self.store, &self.rules)
     }
 
-    /// Checks blocks, and stores those before the first bad one. Those that have come by the relay
-    /// meanwhile are passed over.
+    /// Checks blocks, and stores those before the first bad one. Those that are there already, because
+    /// the relay has brought them meanwhile, are passed over.
     pub fn apply(&self, blocks: &[Bytes]) -> Result<Vec<NodeCommand<R>>, StoreError> {
-        let mut tip = self.tip()?;
+        let tip = self.tip()?;
         let mut blocks = blocks;
+        let mut last = tip;
         while let Some((first, rest)) = blocks.split_first()
-            && self.store.height_of(R::block_id(first).unwrap_or_default())?.is_some()
+            && let Some(known) = self.info_of(R::block_id(first).unwrap_or_default())?
         {
-            blocks = rest;
+            (blocks, last) = (rest, known);
         }
         let mut checked = Vec::with_capacity(blocks.len());
         let mut commands = Vec::new();
+        if let Some(parent) = blocks.first().and_then(|first| self.parent_of(first)) {
+            last = self.info_of(parent)?.unwrap_or(last);
+        }
+        let parent = last;
         for bytes in blocks {
-            let result = self.rules.check_block(bytes).and_then(|info| self.check(&tip, info, bytes));
+            let result = self.rules.check_block(bytes).and_then(|info| self.check(&last, info, bytes));
             match result {
                 Ok(block) => {
-                    tip = block.info;
-                    commands.extend(self.included(bytes));
+                    last = block.info;
                     checked.push(block);
                 }
                 Err(error) => {
@@ -250,12 +254,72 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
                 }
             }
         }
-        if !checked.is_empty() {
+        let is_best = if checked.is_empty() {
+            false
+        } else if parent.hash == tip.hash {
             self.store.append(&checked)?;
+            true
+        } else {
+            self.store.append_side(&checked)?;
+            self.go_over_to(&last)?
+        };
+        let tip = if is_best { last } else { tip };
+        if is_best {
+            commands.extend(checked.iter().filter_map(|block| self.included(block.bytes)));
         }
-        commands.push(NodeCommand::Sync(Command::Applied { tip }));
+        commands.push(NodeCommand::Sync(Command::Applied { last, tip }));
         self.adopt(tip, &mut commands)?;
         Ok(commands)
+    }
+
+    /// If the chain that ends with this block beside the best chain is heavier, it is the best one from
+    /// now on. Whether it is.
+    fn go_over_to(&self, last: &HeaderInfo) -> Result<bool, StoreError> {
+        let (mut branch, mut weight, mut block) = (vec![last.hash], 0_u128, *last);
+        let fork = loop {
+            let Some(parent) = self.info_of(block.parent)? else { return Ok(false) };
+            weight = weight.saturating_add(self.rules.weight(&parent, &block).into());
+            if self.store.height_of(parent.hash)?.is_some() {
+                break parent;
+            }
+            if branch.len() as u64 > MAX_SIDE_DEPTH {
+                return Ok(false);
+            }
+            branch.push(parent.hash);
+            block = parent;
+        };
+        let ours = self.store.headers(fork.height + 1, usize::MAX)?;
+        let mut parent = fork;
+        let mut our_weight = 0_u128;
+        for header in &ours {
+            let info = self.read(header)?;
+            our_weight = our_weight.saturating_add(self.rules.weight(&parent, &info).into());
+            parent = info;
+        }
+        if weight <= our_weight {
+            return Ok(false);
+        }
+        branch.reverse();
+        self.store.reorganise(fork.height, &branch)?;
+        Ok(true)
+    }
+
+    fn parent_of(&self, block: &[u8]) -> Option<Hash> {
+        let header = self.rules.header_of(block).ok()?;
+        Some(self.rules.read_header(header).ok()?.parent)
+    }
+
+    /// What is known of a block that is stored, on the best chain or beside it.
+    fn info_of(&self, hash: Hash) -> Result<Option<HeaderInfo>, StoreError> {
+        let header = match self.store.height_of(hash)? {
+            Some(height) => self.store.headers(height, 1)?.pop(),
+            None => self.store.side_header(hash)?,
+        };
+        header.map(|header| self.read(&header)).transpose()
+    }
+
+    fn read(&self, header: &[u8]) -> Result<HeaderInfo, StoreError> {
+        read(header, &self.rules)
     }
 
     fn check<'a>(
@@ -269,8 +333,14 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         Ok(CheckedBlock { info, header: self.rules.header_of(bytes)?, bytes })
     }
 
-    fn headers(&self, locator: Hash, stop: Option<Hash>, max_headers: usize) -> Result<Frame, StoreError> {
-        let after = if locator == Hash::ZERO { Some(0) } else { self.store.height_of(locator)? };
+    fn headers(&self, locator: &[Hash], stop: Option<Hash>, max_headers: usize) -> Result<Frame, StoreError> {
+        let mut after = None;
+        for hash in locator {
+            after = if *hash == Hash::ZERO { Some(0) } else { self.store.height_of(*hash)? };
+            if after.is_some() {
+                break;
+            }
+        }
         let mut headers = match after {
             Some(height) => self.store.headers(height + 1, max_headers)?,
             None => Vec::new(),
@@ -286,8 +356,10 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     }
 
     fn block(&self, hash: Hash) -> Result<Option<Frame>, StoreError> {
-        let height = self.store.height_of(hash)?;
-        let block = height.map(|height| self.store.block(height)).transpose()?.flatten();
+        let block = match self.store.height_of(hash)? {
+            Some(height) => self.store.block(height)?,
+            None => self.store.side_block(hash)?,
+        };
         block.map(|bytes| encoded(Frame::encode(&Block { bytes: &bytes }))).transpose()
     }
 }
@@ -298,14 +370,29 @@ impl<R, V> fmt::Debug for ChainKeeper<R, V> {
     }
 }
 
+/// The last blocks of a stored chain, as far back as sync leaves them for another one.
+pub(super) fn recent(store: &dyn ChainStore, rules: &impl ChainRules) -> Result<RecentChain, StoreError> {
+    let from = store.height()?.saturating_sub(spacetime_sync::MAX_REORG_DEPTH as u64);
+    let headers = store.headers(from, usize::MAX)?;
+    let (first, rest) =
+        headers.split_first().ok_or_else(|| StoreError::Foreign("its last header is missing".into()))?;
+    let mut recent = RecentChain::from(read(first, rules)?);
+    for header in rest {
+        recent.push(read(header, rules)?);
+    }
+    Ok(recent)
+}
+
 /// The tip of a stored chain.
 pub(super) fn tip(store: &dyn ChainStore, rules: &impl ChainRules) -> Result<HeaderInfo, StoreError> {
-    let height = store.height()?;
-    let headers = store.headers(height, 1)?;
-    let header = headers.first().ok_or_else(|| StoreError::Foreign("its last header is missing".into()))?;
+    let header = store.headers(store.height()?, 1)?.pop();
+    read(&header.ok_or_else(|| StoreError::Foreign("its last header is missing".into()))?, rules)
+}
+
+fn read(header: &[u8], rules: &impl ChainRules) -> Result<HeaderInfo, StoreError> {
     rules
         .read_header(header)
-        .map_err(|error| StoreError::Foreign(format!("its last header is broken: {error}")))
+        .map_err(|error| StoreError::Foreign(format!("a header of it is broken: {error}")))
 }
 
 /// What was stored came out of a frame, so it fits into one.

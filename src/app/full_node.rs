@@ -122,7 +122,8 @@ impl FullNode {
         let peer_id = key.peer_id();
         let rules = development_rules()?;
         let store = Arc::new(open_store(&folder, &rules)?);
-        let tip = chain_keeper::tip(&*store, &rules)?;
+        let recent = chain_keeper::recent(&*store, &rules)?;
+        let tip = *recent.tip();
 
         let unix_seconds = system_clock();
         let (stored, warnings) = folder.peers_files().load(unix_seconds);
@@ -131,7 +132,7 @@ impl FullNode {
         }
         let rng =
             crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
-        let start = Start { tip, peers: stored, unix_seconds };
+        let start = Start { recent, peers: stored, unix_seconds };
         let config = node_config(&options, block_hash(rules.genesis()).unwrap_or_default());
         let node = Node::new(config, rules.clone(), start, &rng)
             .map_err(|error| AppError::Config(error.to_string()))?;

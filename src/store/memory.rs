@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use spacetime_core::Hash;
 
-use super::{ChainStore, CheckedBlock, StoreError, check_heights};
+use super::{ChainStore, CheckedBlock, MAX_SIDE_DEPTH, StoreError, check_heights};
 
 /// A chain that is gone with the process.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ struct Chain {
     blocks: Vec<Vec<u8>>,
     headers: Vec<Vec<u8>>,
     heights: BTreeMap<Hash, u64>,
+    /// Height, header and block.
+    side: BTreeMap<Hash, (u64, Vec<u8>, Vec<u8>)>,
 }
 
 impl MemoryStore {
@@ -59,6 +61,51 @@ impl ChainStore for MemoryStore {
             chain.blocks.push(block.bytes.to_vec());
             chain.headers.push(block.header.to_vec());
             chain.heights.insert(block.info.hash, block.info.height);
+        }
+        Ok(())
+    }
+
+    fn side_header(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.read().side.get(&hash).map(|(_, header, _)| header.clone()))
+    }
+
+    fn side_block(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.read().side.get(&hash).map(|(_, _, block)| block.clone()))
+    }
+
+    fn append_side(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
+        let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
+        let lowest = (chain.blocks.len() as u64).saturating_sub(1 + MAX_SIDE_DEPTH);
+        chain.side.retain(|_, (height, ..)| *height >= lowest);
+        for CheckedBlock { info, header, bytes } in blocks {
+            chain.side.insert(info.hash, (info.height, header.to_vec(), bytes.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn reorganise(&self, fork_height: u64, branch: &[Hash]) -> Result<(), StoreError> {
+        let chain = &mut *self.chain.write().unwrap_or_else(PoisonError::into_inner);
+        for (height, hash) in (fork_height + 1..).zip(branch) {
+            let stands_there = chain.side.get(hash).is_some_and(|side| side.0 == height);
+            if !stands_there {
+                return Err(StoreError::NoSuchBranch(*hash));
+            }
+        }
+        let kept = usize::try_from(fork_height + 1).unwrap_or(usize::MAX).min(chain.blocks.len());
+        let left = chain.headers.split_off(kept).into_iter().zip(chain.blocks.split_off(kept));
+        let mut hashes: Vec<_> = chain.heights.iter().filter(|(_, height)| **height > fork_height).collect();
+        hashes.sort_unstable_by_key(|(_, height)| **height);
+        let hashes: Vec<_> = hashes.into_iter().map(|(hash, height)| (*hash, *height)).collect();
+        for ((hash, height), (header, block)) in hashes.into_iter().zip(left) {
+            chain.heights.remove(&hash);
+            chain.side.insert(hash, (height, header, block));
+        }
+        for hash in branch {
+            if let Some((height, header, block)) = chain.side.remove(hash) {
+                chain.headers.push(header);
+                chain.blocks.push(block);
+                chain.heights.insert(*hash, height);
+            }
         }
         Ok(())
     }

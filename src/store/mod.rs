@@ -13,6 +13,10 @@ use spacetime_core::chain::HeaderInfo;
 pub use self::memory::MemoryStore;
 pub use self::redb::RedbStore;
 
+/// How far below the tip a block beside the best chain is still of use: nodes follow no chain that parts
+/// half as deep.
+pub const MAX_SIDE_DEPTH: u64 = 4000;
+
 /// A block that was checked, and what its header says.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckedBlock<'a> {
@@ -24,7 +28,7 @@ pub struct CheckedBlock<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The best chain, from genesis to the tip.
+/// The best chain, from genesis to the tip, and verified blocks beside it.
 pub trait ChainStore: Send + Sync {
     /// The height of the last block.
     fn height(&self) -> Result<u64, StoreError>;
@@ -41,6 +45,21 @@ pub trait ChainStore: Send + Sync {
     /// Appends blocks that follow the tip and each other, all of them or none. When it returns they
     /// are on the disk.
     fn append(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError>;
+
+    /// The header of a block beside the best chain.
+    fn side_header(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A block beside the best chain.
+    fn side_block(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps blocks that do not follow the tip, all of them or none. Of those that are more than
+    /// [`MAX_SIDE_DEPTH`] below the tip, it may forget any.
+    fn append_side(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError>;
+
+    /// Goes over to another chain in one step, which a crash leaves done or not begun: the blocks after
+    /// `fork_height` leave the best chain, and `branch`, which are blocks beside it, follows there. The
+    /// ones that left are beside it then.
+    fn reorganise(&self, fork_height: u64, branch: &[Hash]) -> Result<(), StoreError>;
 }
 
 /// Why a store cannot do what it was asked for.
@@ -53,6 +72,9 @@ pub enum StoreError {
     Locked,
     /// The file belongs to another chain, or was written by a newer version.
     Foreign(String),
+    /// A block that the best chain was to go over to is not there, or does not stand there: a bug of the
+    /// caller.
+    NoSuchBranch(Hash),
     /// The blocks do not follow the tip: a bug of the caller.
     Gap {
         /// The height that the first block should have.
@@ -68,6 +90,7 @@ impl fmt::Display for StoreError {
             Self::Storage(error) => write!(f, "the chain store failed: {error}"),
             Self::Locked => f.write_str("the chain store is in use by another process"),
             Self::Foreign(why) => write!(f, "the chain store cannot be used: {why}"),
+            Self::NoSuchBranch(hash) => write!(f, "the chain cannot go over to block {hash}"),
             Self::Gap { expected, found } => {
                 write!(f, "a block of height {found} cannot be stored where {expected} is next")
             }

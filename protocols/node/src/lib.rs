@@ -13,7 +13,7 @@ mod config;
 mod status;
 
 pub use config::{Config, InvalidConfig};
-use spacetime_core::chain::{ChainRules, HeaderInfo};
+use spacetime_core::chain::ChainRules;
 use spacetime_core::{NetworkBehaviour, Rng};
 use spacetime_gossip::Gossip;
 use spacetime_handshake::Handshake;
@@ -21,7 +21,7 @@ use spacetime_peer_exchange::PeerExchange;
 use spacetime_peers::{Peers, Stored};
 use spacetime_ping::Ping;
 use spacetime_relay::{MemoryPool, Relay};
-use spacetime_sync::Sync;
+use spacetime_sync::{RecentChain, Sync};
 pub use status::{BandwidthStatus, MempoolStatus, PeerStatus, RelayStatus, Status, SyncStatus, TipStatus};
 
 /// The behaviours of a full node.
@@ -46,8 +46,8 @@ pub struct Node<R: ChainRules + 'static> {
 /// What a node starts from: what it kept of its former lives, and the time.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// The last block of its chain.
-    pub tip: HeaderInfo,
+    /// The last blocks of its chain: as far back as it may leave them for a heavier one.
+    pub recent: RecentChain,
     /// What it knew of its peers.
     pub peers: Stored,
     /// What the wall clock says.
@@ -62,10 +62,12 @@ impl<R: ChainRules + Clone + 'static> Node<R> {
     /// The configuration of one of its behaviours cannot work.
     pub fn new(config: Config, rules: R, start: Start, rng: &Rng) -> Result<Self, InvalidConfig> {
         let Config { handshake, ping, peers, peer_exchange, gossip, relay, sync } = config;
-        let Start { tip, peers: stored, unix_seconds } = start;
+        let Start { recent, peers: stored, unix_seconds } = start;
+        let tip = *recent.tip();
         let handshake = handshake
             .with_best_block(tip.height, tip.hash)
-            .with_capability(spacetime_relay::CAPABILITY, spacetime_relay::CAPABILITY_VERSION);
+            .with_capability(spacetime_relay::CAPABILITY, spacetime_relay::CAPABILITY_VERSION)
+            .with_capability(spacetime_sync::CAPABILITY, spacetime_sync::CAPABILITY_VERSION);
         Ok(Self {
             handshake: Handshake::new(handshake, rng)?,
             ping: Ping::new(ping, rng)?,
@@ -73,7 +75,7 @@ impl<R: ChainRules + Clone + 'static> Node<R> {
             peer_exchange: PeerExchange::new(peer_exchange, rng)?,
             gossip: Gossip::new(gossip, rng)?,
             relay: Relay::new(relay, rules.clone(), MemoryPool::default(), rng)?,
-            sync: Sync::new(sync, rules, tip, rng)?,
+            sync: Sync::new(sync, rules, recent, rng)?,
         })
     }
 }

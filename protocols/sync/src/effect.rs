@@ -24,9 +24,9 @@ pub enum Event {
     ReadHeaders {
         /// To be named in the answer.
         read: ReadId,
-        /// The block after which they begin; from height 1 if it is zero. If it is not on the best
-        /// chain, there are none.
-        locator: Hash,
+        /// The blocks after which they may begin: after the first that is on the best chain, from
+        /// height 1 if that is zero. If there is none, there are no headers.
+        locator: Vec<Hash>,
         /// The block with which they end, if it comes before `max_headers` are reached.
         stop: Option<Hash>,
         /// How many at most.
@@ -39,9 +39,11 @@ pub enum Event {
         /// Its hash.
         hash: Hash,
     },
-    /// Verify these blocks and append them to the best chain, in order.
+    /// Verify these blocks and keep them, in order. If the chain that ends with them is heavier than the
+    /// best one, it is the best one from then on, in one step.
     Apply {
-        /// Each follows the one before; the first one follows the tip.
+        /// Each follows the one before; the first one follows the tip, or a block that is on the best
+        /// chain or was applied before.
         blocks: Vec<Bytes>,
     },
     /// The synchronisation went over into another state.
@@ -69,16 +71,18 @@ pub enum Command {
         /// The answer for the peer; none if the block is not there.
         answer: Option<Frame>,
     },
-    /// A block of the last `Apply` broke the rules. What stood before it is applied.
+    /// A block of the last `Apply` broke the rules. What stood before it is kept.
     Rejected {
         /// Which one.
         hash: Hash,
         /// Why.
         error: InvalidObject,
     },
-    /// An `Apply` has ended; the best chain ends here now.
+    /// An `Apply` has ended.
     Applied {
-        /// The last block.
+        /// The last of its blocks that is kept; if none is, the block before the first.
+        last: HeaderInfo,
+        /// The last block of the best chain now.
         tip: HeaderInfo,
     },
     /// The best chain ends here now, by something else than an `Apply`. One that was begun goes on.

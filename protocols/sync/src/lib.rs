@@ -2,34 +2,51 @@
 //!
 //! # What it promises
 //!
-//! * Headers first: a block is asked for only after its header has linked, one by one, to the last
-//!   block that was applied, and only from a peer that has shown to have that header. A block that
-//!   arrives is taken only if it has the hash that was asked for.
+//! * Headers first: a block is asked for only after its header has linked, one by one, to a block that
+//!   was verified, and only from a peer that has shown to have that header. A block that arrives is
+//!   taken only if it has the hash that was asked for.
+//! * The heaviest chain is followed, by [`ChainRules::weight`](spacetime_core::chain::ChainRules::weight).
+//!   What headers claim only ranks whom to try: the tip moves by verified blocks, and where that means
+//!   to leave blocks for a heavier chain, in one step. See [forks](#forks).
 //! * Blocks come from several peers at a time and are applied in the order of the chain. What waits
-//!   to be applied is a window, not the chain.
+//!   to be applied is a window, not the chain. Each peer is asked for as much at a time as it sends in
+//!   about a second.
 //! * One honest peer is enough. Peers are asked in the order in which they came, and who was asked
 //!   stands at the end again: however many come again and again, and whatever they claim, each of
 //!   the others has its turn before they have a second one.
-//! * Headers are cheap to make up. If the block after the tip was asked for, or sent, in vain three
-//!   times, or if none of the peers that can be asked has its header, all headers are forgotten and
-//!   others are asked for theirs.
 //! * A peer that does not answer, or answers badly, is passed over; what it was asked for is asked
-//!   from another. However much that was, it is one failure. Nobody is charged for what somebody
-//!   else sent, nor for being slow while it sends.
+//!   from another. However much that was, it is one failure. So is a peer for whose block all others
+//!   wait, after 2 s, twice as long for each such peer, less again with each block that is applied.
+//!   Nobody is charged for what somebody else sent, nor for being slow while it sends.
+//! * A bad body says nothing about the block: its sender is closed, what else it sent is not used, and
+//!   the same block is taken from another.
 //! * Whatever was applied when the node stopped is where it goes on when it starts.
-//! * Serving is bounded per peer, and never in the way of the node's own download.
+//! * Serving is bounded per peer and for all together, and never in the way of the node's own download.
 //!
-//! It does not choose between chains: it follows headers that link to its tip, and goes elsewhere
-//! when it is told that the tip is another one.
+//! # Forks
+//!
+//! The node remembers its last blocks ([`RecentChain`]), and asks a peer for headers after the first
+//! of them that both have: in one question if the peer has announced [`CAPABILITY`], else with a block
+//! further and further back in each. What it gets after another block than the last one is a rival of
+//! the chain that is followed, and one at a time is kept.
+//!
+//! ```text
+//!   heavier than what is followed,       its first block     verified   followed, and the other one
+//!   as far as both are known; or    -->  is asked for from  ---------->  forgotten
+//!   no block of that has come            the peer            else  -->  the rival is forgotten
+//! ```
+//!
+//! Meanwhile the download goes on, so that headers that cost nothing hold up nothing. The blocks of
+//! a chain that parts below the tip are kept beside the best chain until they outweigh it.
 //!
 //! It owns no chain: [`Event`]s say what is to be read and applied, the node carries that out where
 //! disks and signature checks hold nothing up, and answers with [`Command`]s.
 //!
 //! # On the wire
 //!
-//! [`GetHeaders`](spacetime_core::wire::GetHeaders) (20) with the hash of the last header as locator,
-//! [`Headers`](spacetime_core::wire::Headers) (21), [`GetBlock`](spacetime_core::wire::GetBlock) (22),
-//! [`Block`](spacetime_core::wire::Block) (23).
+//! [`GetHeaders`](spacetime_core::wire::GetHeaders) (20) with the hash of one block as locator,
+//! [`Locate`](spacetime_core::wire::Locate) (50) with many, [`Headers`](spacetime_core::wire::Headers) (21),
+//! [`GetBlock`](spacetime_core::wire::GetBlock) (22), [`Block`](spacetime_core::wire::Block) (23).
 //! Whether a peer has a header is asked with a GetHeaders for one header after its parent.
 //! That a peer has a new block it hears from whoever receives those
 //! ([`Signal::BlockAnnounced`]; in a full node that is the relay).
@@ -51,21 +68,27 @@
 //! ```
 //!
 //! DownloadingHeaders is passed over where the peer that gave the headers can be asked for blocks at
-//! once.
+//! once. While it is far behind, by headers of a chain of which a block was verified,
+//! [`Signal::InitialDownload`] keeps the relay quiet. After 10 min without a new block all peers are asked
+//! whether they have one.
 //!
 //! # Limits
 //!
 //! | what | bound |
 //! |---|---|
-//! | headers that wait for their blocks | 4000 |
+//! | headers that wait for their blocks | 4000, and as many of a rival chain |
+//! | blocks that are left for a heavier chain | 1000 |
+//! | headers that are taken | up to 2 h ahead of the wall clock |
 //! | blocks asked for ahead of the last applied one | 1024 |
 //! | bytes of blocks that wait or are being applied | 32 MiB and one block |
-//! | peers that are asked for headers at a time | 8, of which one more every 5 s for the next ones |
+//! | peers that are asked for headers at a time | 8, of which one more every 2 s for the next ones |
 //! | peers that are asked for blocks at a time | 4 |
-//! | requests per peer | 1 list of headers; 2 blocks, and one more with each that arrives, up to 16 and about 1 MiB |
+//! | requests per peer | 1 list of headers; 2 blocks, one more with each that comes within 1 s, up to 128 (16 from version-1 nodes) and about 1 MiB |
 //! | time for an answer | 30 s |
+//! | time for the block that all others wait for | 2 s to 64 s |
 //! | rest after a failure | 10 s, then 20 s; after the third in a row 10 min |
-//! | per served peer | 64 questions; 1 being read; 4 answers that wait, 256 KiB before the last of them |
+//! | per served peer | 256 questions with 512 hashes; 1 being read; 4 answers that wait, 256 KiB before the last of them |
+//! | being read for all served peers | 16 |
 //!
 //! # What each violation costs
 //!
@@ -76,6 +99,8 @@
 //! | block that breaks the rules | closed, charged; asked from another |
 //! | no answer in time, and no block either | charged once, rests |
 //! | no answer in time, but blocks came | asked for less at a time |
+//! | all others wait for its block | passed over, rests |
+//! | headers of a heavier chain whose first block does not come | charged once, rests |
 //! | bytes that are no answer | charged once, rests |
 //! | headers whose blocks nobody gives | those who have shown to have them go to the end of the queue |
 //! | too many questions at a time | charged, ignored |
@@ -88,22 +113,30 @@ extern crate alloc;
 mod config;
 mod download;
 mod effect;
+mod followed;
 mod messages;
 mod progress;
+mod recent;
 mod serve;
 mod window;
 
-pub use config::{Config, InvalidConfig};
+pub use config::{Config, InvalidConfig, MAX_REORG_DEPTH};
 use download::Downloader;
 pub use effect::{Command, Event, ReadId};
 pub use messages::{Answer, Message};
 pub use progress::{Progress, State};
+pub use recent::RecentChain;
 use serve::Server;
-use spacetime_core::chain::{ChainRules, HeaderInfo};
+use spacetime_core::chain::ChainRules;
 use spacetime_core::wire::{Frame, MessageType, Priority};
 use spacetime_core::{
     CloseReason, ConnectionId, Context, Protocol, RequestError, RequestId, Rng, Signal, Time, Violation,
 };
+
+/// What a node announces that takes a [`Locate`](spacetime_core::wire::Locate).
+pub const CAPABILITY: &str = "sync.locate";
+/// The version of that.
+pub const CAPABILITY_VERSION: u16 = 1;
 
 /// The behaviour. See the [crate].
 #[derive(Debug)]
@@ -113,12 +146,18 @@ pub struct Sync<R> {
 }
 
 impl<R: ChainRules> Sync<R> {
-    /// A node whose chain ends at `tip`.
-    pub fn new(config: Config, rules: R, tip: HeaderInfo, rng: &Rng) -> Result<Self, InvalidConfig> {
+    /// A node whose chain ends with these blocks, or with this one. It leaves only those that it is told
+    /// here for a heavier chain, and those that come after.
+    pub fn new(
+        config: Config,
+        rules: R,
+        recent: impl Into<RecentChain>,
+        rng: &Rng,
+    ) -> Result<Self, InvalidConfig> {
         config.validate()?;
         Ok(Self {
-            downloader: Downloader::new(config, rules, tip, rng.fork("sync")),
-            server: Server::default(),
+            server: Server::new(config.max_reads()),
+            downloader: Downloader::new(config, rules, recent.into(), rng.fork("sync")),
         })
     }
 
@@ -141,7 +180,7 @@ impl<R: ChainRules> Sync<R> {
 }
 
 impl<R: ChainRules + 'static> Protocol for Sync<R> {
-    type Message<'a> = Message;
+    type Message<'a> = Message<'a>;
     type Answer<'a> = Answer<'a, R>;
     type Event = Event;
     type Command = Command;
@@ -160,11 +199,12 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
         &mut self,
         cx: &mut Context<'_, Event>,
         from: ConnectionId,
-        message: Message,
+        message: Message<'_>,
         _: &Frame,
     ) -> Result<(), Violation> {
         let result = match message {
             Message::GetHeaders(message) => self.server.on_get_headers(cx, from, message),
+            Message::Locate(message) => self.server.on_locate(cx, from, message),
             Message::GetBlock(message) => self.server.on_get_block(cx, from, message),
         };
         self.downloader.set_waits_for_us(cx, from, self.server.has_questions(from));
@@ -217,7 +257,7 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
             }
             Command::BlockRead { read, answer } => self.on_read(cx, read, answer, MessageType::BLOCK),
             Command::Rejected { hash, error } => self.downloader.on_rejected(cx, hash, error),
-            Command::Applied { tip } => self.downloader.on_applied(cx, tip),
+            Command::Applied { last, tip } => self.downloader.on_applied(cx, last, tip),
             Command::TipMoved { tip } => self.downloader.on_tip_moved(cx, tip),
             Command::Start => self.downloader.start(cx),
             Command::Stop => self.downloader.stop(cx),

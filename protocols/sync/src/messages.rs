@@ -5,16 +5,18 @@ use core::marker::PhantomData;
 use spacetime_core::chain::ChainRules;
 use spacetime_core::message_set;
 use spacetime_core::wire::{
-    Block, Decode as _, DecodeError, GetBlock, GetHeaders, Headers, MAX_HEADERS, MAX_PAYLOAD, MessageSet,
-    MessageType, TypeRule,
+    Block, Decode as _, DecodeError, GetBlock, GetHeaders, Headers, Locate, MAX_HEADERS, MAX_PAYLOAD,
+    MessageSet, MessageType, TypeRule,
 };
 
 message_set! {
     /// What peers send unasked.
     #[derive(Debug)]
-    pub enum Message {
+    pub enum Message<'a> {
         /// Wants headers.
         GetHeaders(GetHeaders),
+        /// Wants headers, and tells where its chain may part from ours.
+        Locate(Locate<'a>),
         /// Wants a block.
         GetBlock(GetBlock),
     }

@@ -68,4 +68,7 @@ pub struct Progress {
     pub applied_blocks: u64,
     /// Blocks that were asked for and have not arrived.
     pub in_flight: usize,
+    /// Whether it is further behind than [`Config::with_initial_download_threshold`](crate::Config::with_initial_download_threshold)
+    /// says, by headers that were checked.
+    pub is_initial_download: bool,
 }

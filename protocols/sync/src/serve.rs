@@ -1,14 +1,19 @@
 //! Answering peers that synchronise from us.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
 
-use spacetime_core::wire::{Frame, GetBlock, GetHeaders, MAX_HEADERS, MessageType};
-use spacetime_core::{ConnectionId, ConnectionMap, Context, Offence, SendError, Violation};
+use spacetime_core::wire::{Frame, GetBlock, GetHeaders, Locate, MAX_HEADERS, MessageType};
+use spacetime_core::{ConnectionId, ConnectionMap, Context, Hash, Offence, SendError, Violation};
 
 use super::effect::{Event, ReadId};
 
-/// Questions of one peer that may wait. Ours asks for 16 blocks and one list of headers at a time.
-const MAX_WAITING_QUESTIONS: usize = 64;
+/// Questions of one peer that may wait. Ours asks for 128 blocks and one list of headers at a time.
+const MAX_WAITING_QUESTIONS: usize = 256;
+
+/// Hashes in the questions of one peer that may wait: 16 KiB.
+const MAX_WAITING_HASHES: usize = 512;
 
 /// Answers to one peer that were read and wait to be sent, before no more is read.
 const MAX_READS: usize = 4;
@@ -17,10 +22,19 @@ const MAX_READS: usize = 4;
 const MAX_READ_BYTES: usize = 256 * 1024;
 
 /// A question that waits for its turn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Question {
-    Headers(GetHeaders),
-    Block(GetBlock),
+    Headers { locator: Vec<Hash>, stop: Option<Hash>, max_headers: i32 },
+    Block(Hash),
+}
+
+impl Question {
+    fn hashes(&self) -> usize {
+        match self {
+            Self::Headers { locator, .. } => locator.len(),
+            Self::Block(_) => 1,
+        }
+    }
 }
 
 /// A question whose answer is being read, or was.
@@ -34,12 +48,22 @@ struct Read {
 #[derive(Debug, Default)]
 struct Client {
     waiting: VecDeque<Question>,
+    waiting_hashes: usize,
+    /// It stands in the queue of those for whom something is to be read.
+    is_queued: bool,
     /// In the order of the questions, which is that of the answers: version 1 knows no other way
     /// to tell them apart.
     reads: VecDeque<Read>,
 }
 
 impl Client {
+    /// Whether the next thing may be read for it.
+    fn wants_read(&self) -> bool {
+        let is_reading = self.reads.back().is_some_and(|read| read.answer.is_none());
+        let has_room = self.reads.len() < MAX_READS && self.read_bytes() < MAX_READ_BYTES;
+        !self.waiting.is_empty() && !is_reading && has_room
+    }
+
     fn read_bytes(&self) -> usize {
         self.reads.iter().filter_map(|read| read.answer.as_ref()).map(Frame::len).sum()
     }
@@ -51,25 +75,38 @@ impl Client {
 ///
 /// Nothing is read from the store for a peer that does not take what was read before: per peer at
 /// most 4 answers wait (and no more than 256 KiB before the last of them), however much it asks. An
-/// answer is as large as it is, so the next one is read when the size of the last one is known.
-#[derive(Debug, Default)]
+/// answer is as large as it is, so the next one is read when the size of the last one is known. For all
+/// peers together no more is read at a time than is configured, for one after the other: who asks much
+/// has as many turns as who asks little.
+#[derive(Debug)]
 pub(crate) struct Server {
     clients: ConnectionMap<Client>,
     readers: BTreeMap<ReadId, ConnectionId>,
+    /// For whom something is to be read, in the order of their turns.
+    queue: VecDeque<ConnectionId>,
+    max_reads: usize,
     next_read: u64,
 }
 
 impl Server {
+    pub(crate) const fn new(max_reads: usize) -> Self {
+        Self {
+            clients: ConnectionMap::new(),
+            readers: BTreeMap::new(),
+            queue: VecDeque::new(),
+            max_reads,
+            next_read: 0,
+        }
+    }
+
     pub(crate) fn on_established(&mut self, connection: ConnectionId) {
         self.clients.insert(connection, Client::default());
     }
 
     pub(crate) fn on_closed(&mut self, connection: ConnectionId) {
-        if let Some(client) = self.clients.remove(connection) {
-            for read in client.reads {
-                self.readers.remove(&read.id);
-            }
-        }
+        // What is being read is being read all the same, and holds its place until it was.
+        self.clients.remove(connection);
+        self.queue.retain(|queued| *queued != connection);
     }
 
     /// Whether a peer waits for answers.
@@ -85,7 +122,18 @@ impl Server {
         from: ConnectionId,
         message: GetHeaders,
     ) -> Result<(), Violation> {
-        self.ask(cx, from, Question::Headers(message))
+        let GetHeaders { locator, stop, max_headers } = message;
+        self.ask(cx, from, Question::Headers { locator: vec![locator], stop, max_headers })
+    }
+
+    pub(crate) fn on_locate(
+        &mut self,
+        cx: &mut Context<'_, Event>,
+        from: ConnectionId,
+        message: Locate<'_>,
+    ) -> Result<(), Violation> {
+        let Locate { locator, max_headers } = message;
+        self.ask(cx, from, Question::Headers { locator: locator.iter().collect(), stop: None, max_headers })
     }
 
     pub(crate) fn on_get_block(
@@ -94,7 +142,7 @@ impl Server {
         from: ConnectionId,
         message: GetBlock,
     ) -> Result<(), Violation> {
-        self.ask(cx, from, Question::Block(message))
+        self.ask(cx, from, Question::Block(message.hash))
     }
 
     fn ask(
@@ -104,9 +152,11 @@ impl Server {
         question: Question,
     ) -> Result<(), Violation> {
         let Some(client) = self.clients.get_mut(from) else { return Ok(()) };
-        if client.waiting.len() >= MAX_WAITING_QUESTIONS {
+        let hashes = client.waiting_hashes + question.hashes();
+        if client.waiting.len() >= MAX_WAITING_QUESTIONS || hashes > MAX_WAITING_HASHES {
             return Err(Violation::tolerable(Offence::TooMuch("questions for headers and blocks at a time")));
         }
+        client.waiting_hashes = hashes;
         client.waiting.push_back(question);
         self.go_on(cx, from);
         Ok(())
@@ -122,52 +172,73 @@ impl Server {
     ) -> Option<ConnectionId> {
         debug_assert!(answer.as_ref().is_none_or(|frame| frame.message_type() == expected));
         let connection = self.readers.remove(&id)?;
-        let client = self.clients.get_mut(connection)?;
-        match answer {
-            Some(frame) => {
-                if let Some(read) = client.reads.iter_mut().find(|read| read.id == id) {
-                    read.answer = Some(frame);
+        let client = self.clients.get_mut(connection);
+        let is_there = client.is_some();
+        if let Some(client) = client {
+            match answer {
+                Some(frame) => {
+                    if let Some(read) = client.reads.iter_mut().find(|read| read.id == id) {
+                        read.answer = Some(frame);
+                    }
                 }
+                None => client.reads.retain(|read| read.id != id),
             }
-            None => client.reads.retain(|read| read.id != id),
         }
         self.go_on(cx, connection);
-        Some(connection)
+        is_there.then_some(connection)
     }
 
     /// Sends what can be sent to a peer, and has the next things read.
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
-        let Some(client) = self.clients.get_mut(connection) else { return };
-        while let Some(frame) = client.reads.front().and_then(|read| read.answer.as_ref()) {
-            match cx.send_frame(connection, frame) {
-                Ok(()) => {
-                    client.reads.pop_front();
-                }
-                // `on_writable` or `on_closed` follows.
-                Err(SendError::Full | SendError::Closed) => break,
-                Err(error) => {
-                    debug_assert!(false, "a frame that was encoded can be sent: {error}");
-                    client.reads.pop_front();
+        if let Some(client) = self.clients.get_mut(connection) {
+            while let Some(frame) = client.reads.front().and_then(|read| read.answer.as_ref()) {
+                match cx.send_frame(connection, frame) {
+                    Ok(()) => {
+                        client.reads.pop_front();
+                    }
+                    // `on_writable` or `on_closed` follows.
+                    Err(SendError::Full | SendError::Closed) => break,
+                    Err(error) => {
+                        debug_assert!(false, "a frame that was encoded can be sent: {error}");
+                        client.reads.pop_front();
+                    }
                 }
             }
+            self.enqueue(connection);
         }
-        let is_reading = client.reads.back().is_some_and(|read| read.answer.is_none());
-        if !is_reading
-            && client.reads.len() < MAX_READS
-            && client.read_bytes() < MAX_READ_BYTES
-            && let Some(question) = client.waiting.pop_front()
+        self.read_next(cx);
+    }
+
+    /// If something is to be read for a peer, it gets a place in the queue.
+    fn enqueue(&mut self, connection: ConnectionId) {
+        if let Some(client) = self.clients.get_mut(connection)
+            && client.wants_read()
+            && !core::mem::replace(&mut client.is_queued, true)
         {
+            self.queue.push_back(connection);
+        }
+    }
+
+    /// Has the next things read, as many as may be at a time.
+    fn read_next(&mut self, cx: &mut Context<'_, Event>) {
+        while self.readers.len() < self.max_reads
+            && let Some(connection) = self.queue.pop_front()
+        {
+            let Some(client) = self.clients.get_mut(connection) else { continue };
+            client.is_queued = false;
+            let Some(question) = client.waiting.pop_front() else { continue };
+            client.waiting_hashes -= question.hashes();
             let read = ReadId(self.next_read);
             self.next_read += 1;
             client.reads.push_back(Read { id: read, answer: None });
             self.readers.insert(read, connection);
             cx.emit(match question {
-                Question::Headers(GetHeaders { locator, stop, max_headers }) => {
+                Question::Headers { locator, stop, max_headers } => {
                     // More than fits a message is served with what fits.
                     let max_headers = usize::try_from(max_headers).unwrap_or(1).min(MAX_HEADERS);
                     Event::ReadHeaders { read, locator, stop, max_headers }
                 }
-                Question::Block(GetBlock { hash }) => Event::ReadBlock { read, hash },
+                Question::Block(hash) => Event::ReadBlock { read, hash },
             });
         }
     }

@@ -42,7 +42,7 @@ struct Entry {
     stage: Stage,
 }
 
-/// Headers that link to the tip, and the blocks of theirs that have arrived.
+/// Headers that link to an applied block, the anchor, and the blocks of theirs that have arrived.
 ///
 /// # Security
 ///
@@ -50,7 +50,7 @@ struct Entry {
 /// plus the one block that everything waits for. A peer that pads a body cannot make it hold more.
 #[derive(Debug)]
 pub(crate) struct Window {
-    tip: HeaderInfo,
+    anchor: HeaderInfo,
     entries: VecDeque<Entry>,
     held_bytes: usize,
     in_flight: usize,
@@ -60,9 +60,9 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) const fn new(tip: HeaderInfo) -> Self {
+    pub(crate) const fn new(anchor: HeaderInfo) -> Self {
         Self {
-            tip,
+            anchor,
             entries: VecDeque::new(),
             held_bytes: 0,
             in_flight: 0,
@@ -72,16 +72,16 @@ impl Window {
     }
 
     /// The last applied block.
-    pub(crate) const fn tip(&self) -> &HeaderInfo {
-        &self.tip
+    pub(crate) const fn anchor(&self) -> &HeaderInfo {
+        &self.anchor
     }
 
     /// The last header.
     pub(crate) fn head(&self) -> &HeaderInfo {
-        self.entries.back().map_or(&self.tip, |entry| &entry.info)
+        self.entries.back().map_or(&self.anchor, |entry| &entry.info)
     }
 
-    /// Headers after the tip.
+    /// Headers after the anchor.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -96,23 +96,32 @@ impl Window {
         self.is_applying
     }
 
-    /// The block after the tip.
+    /// The block after the anchor.
     pub(crate) fn next(&self) -> Option<&HeaderInfo> {
         self.entries.front().map(|entry| &entry.info)
     }
 
-    /// Whether the block after the tip is to be asked for.
+    /// Whether the block after the anchor is to be asked for.
     pub(crate) fn next_is_wanted(&self) -> bool {
         self.entries.front().is_some_and(|entry| entry.stage == Stage::Wanted)
     }
 
-    /// Whether the tip or one of the headers after it has this height and hash.
+    /// The header of this height, if it is one of these.
+    pub(crate) fn at(&self, height: u64) -> Option<&HeaderInfo> {
+        self.index(height).and_then(|index| self.entries.get(index)).map(|entry| &entry.info)
+    }
+
+    /// Whether one of the headers has this height and hash.
     pub(crate) fn has(&self, height: u64, hash: Hash) -> bool {
-        let header = match self.index(height) {
-            Some(index) => self.entries.get(index).map(|entry| &entry.info),
-            None => Some(&self.tip).filter(|tip| tip.height == height),
-        };
-        header.is_some_and(|header| header.hash == hash)
+        self.at(height).is_some_and(|info| info.hash == hash)
+    }
+
+    /// The request for the block after the anchor, if it is under way.
+    pub(crate) fn next_request(&self) -> Option<RequestId> {
+        match self.entries.front()?.stage {
+            Stage::Asked(request) => Some(request),
+            _ => None,
+        }
     }
 
     /// Adds a header. It must link to the last one.
@@ -121,7 +130,7 @@ impl Window {
         self.entries.push_back(Entry { info, stage: Stage::Wanted });
     }
 
-    /// The next block to be asked for, within `max_blocks` of the tip, while what has arrived and
+    /// The next block to be asked for, within `max_blocks` of the anchor, while what has arrived and
     /// will arrive stays within `max_bytes` at `expected_bytes` for each. The very next block may
     /// always be asked for.
     pub(crate) fn next_wanted(
@@ -210,42 +219,69 @@ impl Window {
         Some(from)
     }
 
-    /// The chain ends now at `tip`, which is the tip or one of the headers after it; nothing is being
-    /// applied any more. Who sent the blocks that were applied by that.
-    pub(crate) fn set_tip(&mut self, tip: HeaderInfo) -> Vec<ConnectionId> {
-        let mut senders = Vec::new();
-        let applied = self.index(tip.height).map_or(0, |index| index + 1);
+    /// Blocks that one peer has sent, and that are not being applied, are wanted again.
+    pub(crate) fn distrust(&mut self, sender: ConnectionId) {
+        for index in 0..self.entries.len() {
+            let is_sent =
+                |entry: &Entry| matches!(entry.stage, Stage::Arrived { from, .. } if from == sender);
+            if self.entries.get(index).is_some_and(is_sent) {
+                self.set_stage(index, Stage::Wanted);
+            }
+        }
+    }
+
+    /// What is applied ends now with `last`, the anchor or one of the headers after it; nothing is being
+    /// applied any more. What was applied by that, and who sent those blocks.
+    pub(crate) fn set_anchor(&mut self, last: HeaderInfo) -> (Vec<HeaderInfo>, Vec<ConnectionId>) {
+        let (mut infos, mut senders) = (Vec::new(), Vec::new());
+        let applied = self.index(last.height).map_or(0, |index| index + 1);
         for entry in self.entries.drain(..applied) {
             self.held_bytes -= entry.stage.held_bytes();
+            infos.push(entry.info);
             match entry.stage {
                 Stage::Asked(_) => self.in_flight -= 1,
                 Stage::Applying { from, .. } => senders.push(from),
                 Stage::Wanted | Stage::Arrived { .. } => {}
             }
         }
-        self.tip = tip;
-        self.is_applying = false;
+        self.anchor = last;
         self.first_wanted = 0;
-        // What was to be applied and is not, was not done.
-        (0..self.applying()).for_each(|index| self.set_stage(index, Stage::Wanted));
-        senders
+        self.end_apply();
+        (infos, senders)
     }
 
-    /// The chain has come to `tip` while blocks are being applied, which goes on. False if none of the
-    /// headers after the tip is it: then the end of the `Apply` says where the chain is.
-    pub(crate) fn pass(&mut self, tip: HeaderInfo) -> bool {
-        if self.index(tip.height).is_none() || !self.has(tip.height, tip.hash) {
-            return false;
-        }
+    /// Nothing is being applied any more. What was to be applied and is not, was not done.
+    pub(crate) fn end_apply(&mut self) {
+        self.is_applying = false;
+        (0..self.applying()).for_each(|index| self.set_stage(index, Stage::Wanted));
+    }
+
+    /// The chain has come to `last`, one of the headers, by another way, maybe while blocks are being
+    /// applied, which goes on. What is passed by that.
+    pub(crate) fn pass(&mut self, last: HeaderInfo) -> Vec<HeaderInfo> {
         let (is_applying, applying) = (self.is_applying, self.applying());
-        let passed = self.index(tip.height).map_or(0, |index| index + 1);
+        let passed = self.index(last.height).map_or(0, |index| index + 1);
         let left = self.entries.iter().take(applying).skip(passed).cloned().collect::<Vec<_>>();
-        self.set_tip(tip);
+        let (infos, _) = self.set_anchor(last);
         for (index, entry) in left.into_iter().enumerate() {
             self.set_stage(index, entry.stage);
         }
         self.is_applying = is_applying;
-        true
+        infos
+    }
+
+    /// Begins anew after another block. What was asked for is not waited for.
+    pub(crate) fn restart(&mut self, anchor: HeaderInfo) {
+        *self = Self { is_applying: self.is_applying, ..Self::new(anchor) };
+    }
+
+    /// Forgets the headers after a height.
+    pub(crate) fn truncate(&mut self, height: u64) {
+        let kept = self.index(height).map_or(0, |index| index + 1);
+        for entry in self.entries.drain(kept..) {
+            self.held_bytes -= entry.stage.held_bytes();
+            self.in_flight -= usize::from(matches!(entry.stage, Stage::Asked(_)));
+        }
     }
 
     /// Forgets all headers and blocks but those that are being applied. What was asked for is not
@@ -270,7 +306,7 @@ impl Window {
     }
 
     fn index(&self, height: u64) -> Option<usize> {
-        let first = self.tip.height.checked_add(1)?;
+        let first = self.anchor.height.checked_add(1)?;
         usize::try_from(height.checked_sub(first)?).ok().filter(|index| *index < self.entries.len())
     }
 }
@@ -279,6 +315,8 @@ impl Window {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use spacetime_core::{Limits, Now, PeerId, Rng, Swarm, Time};
+
+    use alloc::vec;
 
     use super::*;
 
@@ -310,16 +348,13 @@ mod tests {
             window.set_arrived(height, header(height).hash, from, Bytes::from_static(&[1; 10]), 1000);
         }
         assert_eq!(window.take_applicable().len(), 3);
-        assert!(window.pass(header(1)));
+        assert_eq!(window.pass(header(1)), [header(1)]);
         assert!(window.is_applying() && window.take_applicable().is_empty());
         assert_eq!((window.len(), window.held_bytes, window.next_is_wanted()), (3, 20, false));
-        // It is not a block of this chain, or is behind.
-        assert!(!window.pass(HeaderInfo { hash: Hash([9; 32]), ..header(2) }));
-        assert!(!window.pass(header(1)));
 
         // The third one is bad: who sent it is still known.
         assert_eq!(window.set_rejected(header(3).hash), Some(from));
-        assert_eq!(window.set_tip(header(2)), [from]);
+        assert_eq!(window.set_anchor(header(2)), (vec![header(2)], vec![from]));
         assert!(!window.is_applying() && window.next_is_wanted());
         assert_eq!((window.len(), window.held_bytes), (2, 0));
     }

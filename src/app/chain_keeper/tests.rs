@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use spacetime_core::chain::{DevelopmentChain, SpacetimeRules, development_genesis};
+use spacetime_core::chain::{
+    BlockHeader, DevelopmentChain, HEADER_BYTES, SpacetimeRules, development_genesis,
+};
 
 use super::*;
 use crate::store::MemoryStore;
@@ -169,4 +171,85 @@ fn what_this_node_publishes_is_judged_like_everything_else() {
     assert_eq!((verdict, case.height()), (Verdict::Accept, 1));
     assert_eq!(published(&commands)[0].1, case.blocks[0]);
     assert_eq!(publish(&Item::block(&case.blocks[3]).unwrap()).0, Verdict::Ignore);
+}
+
+/// So many blocks after this one that claim this difficulty.
+fn branch(after: &[u8], blocks: usize, difficulty: i64) -> Vec<Bytes> {
+    let mut parent = BlockHeader::decode(&after[..HEADER_BYTES]).unwrap();
+    let mut next = || {
+        let mut block = development_genesis();
+        let header = BlockHeader {
+            parent_hash: parent.hash(),
+            height: parent.height + 1,
+            timestamp: parent.timestamp + 1,
+            difficulty,
+            ..BlockHeader::decode(&block[..HEADER_BYTES]).unwrap()
+        };
+        block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+        parent = header;
+        Bytes::from(block)
+    };
+    (0..blocks).map(|_| next()).collect()
+}
+
+/// What an `Apply` came to: hashes of the last block that is kept, and of the tip.
+fn applied(commands: &[NodeCommand<SpacetimeRules>]) -> (Hash, Hash) {
+    let applied = commands.iter().find_map(|command| match command {
+        NodeCommand::Sync(Command::Applied { last, tip }) => Some((last.hash, tip.hash)),
+        _ => None,
+    });
+    applied.unwrap()
+}
+
+fn hash(block: &[u8]) -> Hash {
+    SpacetimeRules::block_id(block).unwrap()
+}
+
+#[test]
+fn blocks_of_another_chain_are_kept_and_followed_once_they_are_heavier() {
+    let case = Case::new();
+    let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
+    case.keeper.apply(&blocks).unwrap();
+    let other = branch(&blocks[1], 4, 1000);
+    // Three against three weigh the same.
+    for end in 1..=3 {
+        let commands = case.keeper.apply(&other[end - 1..end]).unwrap();
+        assert_eq!(applied(&commands), (hash(&other[end - 1]), hash(&blocks[4])));
+    }
+    // What is there already is passed over.
+    let commands = case.keeper.apply(&other).unwrap();
+    assert_eq!(applied(&commands), (hash(&other[3]), hash(&other[3])));
+    assert_eq!(case.height(), 6);
+
+    // A peer that asks by a block that has left is answered from where the chains part.
+    let headers = |locator: &[Hash]| {
+        let frame = case.keeper.headers(locator, None, 10).unwrap();
+        frame.decode::<Headers<'_>>().unwrap().len()
+    };
+    assert_eq!(headers(&[hash(&blocks[4])]), 0);
+    assert_eq!(headers(&[hash(&blocks[4]), hash(&blocks[1])]), 4);
+    for block in blocks.iter().chain(&other) {
+        assert!(case.keeper.block(hash(block)).unwrap().is_some(), "blocks of any chain are served");
+    }
+}
+
+#[test]
+fn a_bad_block_of_another_chain_changes_nothing() {
+    let case = Case::new();
+    let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
+    case.keeper.apply(&blocks).unwrap();
+    let mut other = branch(&blocks[1], 4, 1000);
+    let mut bad = other[3].to_vec();
+    bad[226] = 0xee;
+    other[3] = bad.into();
+    let commands = case.keeper.apply(&other).unwrap();
+    assert!(matches!(
+        commands[0],
+        NodeCommand::Sync(Command::Rejected { error: InvalidObject::Refused, .. })
+    ));
+    assert_eq!(applied(&commands), (hash(&other[2]), hash(&blocks[4])));
+    // The same block in another body is good.
+    let good = branch(&blocks[1], 4, 1000).remove(3);
+    assert_eq!(hash(&good), hash(&other[3]));
+    assert_eq!(applied(&case.keeper.apply(&[good]).unwrap()).1, hash(&other[3]));
 }

@@ -7,11 +7,18 @@ use spacetime_simulator::Disk;
 
 use crate::store::{ChainStore, CheckedBlock, MemoryStore, StoreError};
 
-/// The file that holds the blocks after genesis, each behind its length.
+/// The file that holds what was done after genesis, each record behind its length and its kind.
 const FILE: &str = "chain";
 
-/// A log of blocks on a disk, and the same in memory. What a crash has torn is cut off when the
-/// store is opened again.
+/// A block that follows the tip.
+const BLOCK: u8 = 0;
+/// A block beside the best chain.
+const SIDE: u8 = 1;
+/// The chain went over to another one: `u64` fork height, and the hashes of the blocks after it.
+const REORGANISED: u8 = 2;
+
+/// A log on a disk, and what came of it in memory. What a crash has torn is cut off when the store is
+/// opened again.
 #[derive(Debug)]
 pub struct DiskStore {
     disk: Disk,
@@ -22,19 +29,15 @@ impl DiskStore {
     /// Opens the chain that follows `genesis`.
     pub fn open(disk: Disk, genesis: &[u8], rules: &SpacetimeRules) -> Result<Self, StoreError> {
         let broken = |error| StoreError::Foreign(format!("the genesis block is broken: {error}"));
-        let mut info = rules.check_block(genesis).map_err(broken)?;
+        let info = rules.check_block(genesis).map_err(broken)?;
         let header = rules.header_of(genesis).map_err(broken)?;
         let chain = MemoryStore::new(CheckedBlock { info, header, bytes: genesis })?;
         let bytes = disk.read(FILE).unwrap_or_default();
         let mut rest = &bytes[..];
-        while let Some((block, after)) = split_record(rest) {
-            let checked = rules.check_block(block).and_then(|next| {
-                rules.check_link(&info, &next)?;
-                Ok(CheckedBlock { info: next, header: rules.header_of(block)?, bytes: block })
-            });
-            let Ok(checked) = checked else { break };
-            chain.append(&[checked])?;
-            info = checked.info;
+        while let Some((kind, record, after)) = split_record(rest) {
+            if replay(&chain, rules, kind, record).is_none() {
+                break;
+            }
             rest = after;
         }
         if !canary::is(Canary::UncutLog) {
@@ -44,10 +47,59 @@ impl DiskStore {
     }
 }
 
-/// The first block of a log, and what follows it; nothing if it is not whole.
-fn split_record(log: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The first record of a log, and what follows it; nothing if it is not whole.
+fn split_record(log: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (length, rest) = log.split_first_chunk()?;
-    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+    let (record, after) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (kind, record) = record.split_first()?;
+    Some((*kind, record, after))
+}
+
+/// Does again what a record says; nothing if it makes no sense.
+fn replay(chain: &MemoryStore, rules: &SpacetimeRules, kind: u8, record: &[u8]) -> Option<()> {
+    if kind == REORGANISED {
+        let (fork_height, hashes) = record.split_first_chunk()?;
+        let (hashes, []) = hashes.as_chunks::<32>() else { return None };
+        let branch: Vec<_> = hashes.iter().map(|hash| Hash(*hash)).collect();
+        return chain.reorganise(u64::from_le_bytes(*fork_height), &branch).ok();
+    }
+    let info = rules.check_block(record).ok()?;
+    let parent = match chain.height_of(info.parent).ok()? {
+        Some(height) => chain.headers(height, 1).ok()?.pop(),
+        None => chain.side_header(info.parent).ok()?,
+    };
+    rules.check_link(&rules.read_header(&parent?).ok()?, &info).ok()?;
+    let checked = [CheckedBlock { info, header: rules.header_of(record).ok()?, bytes: record }];
+    match kind {
+        BLOCK => chain.append(&checked).ok(),
+        SIDE => chain.append_side(&checked).ok(),
+        _ => None,
+    }
+}
+
+fn write_record(log: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    log.extend((bytes as u32 + 1).to_le_bytes());
+    log.push(kind);
+    parts.iter().for_each(|part| log.extend_from_slice(part));
+}
+
+impl DiskStore {
+    /// What was written stays written, unless it is torn.
+    fn write(&self, log: &[u8]) -> Result<(), StoreError> {
+        let storage = |error| StoreError::Storage(Box::new(error));
+        self.disk.append(FILE, log).map_err(storage)?;
+        if !canary::is(Canary::MissingSync) {
+            self.disk.sync(FILE).map_err(storage)?;
+        }
+        Ok(())
+    }
+
+    fn write_blocks(&self, kind: u8, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
+        let mut log = Vec::new();
+        blocks.iter().for_each(|block| write_record(&mut log, kind, &[block.bytes]));
+        self.write(&log)
+    }
 }
 
 impl ChainStore for DiskStore {
@@ -68,16 +120,28 @@ impl ChainStore for DiskStore {
     }
 
     fn append(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
-        let mut log = Vec::new();
-        for block in blocks {
-            log.extend((block.bytes.len() as u32).to_le_bytes());
-            log.extend_from_slice(block.bytes);
-        }
-        let storage = |error| StoreError::Storage(Box::new(error));
-        self.disk.append(FILE, &log).map_err(storage)?;
-        if !canary::is(Canary::MissingSync) {
-            self.disk.sync(FILE).map_err(storage)?;
-        }
+        self.write_blocks(BLOCK, blocks)?;
         self.chain.append(blocks)
+    }
+
+    fn side_header(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.chain.side_header(hash)
+    }
+
+    fn side_block(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.chain.side_block(hash)
+    }
+
+    fn append_side(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
+        self.write_blocks(SIDE, blocks)?;
+        self.chain.append_side(blocks)
+    }
+
+    fn reorganise(&self, fork_height: u64, branch: &[Hash]) -> Result<(), StoreError> {
+        let mut log = Vec::new();
+        let hashes = branch.iter().map(|hash| &hash.0[..]).collect::<Vec<_>>().concat();
+        write_record(&mut log, REORGANISED, &[&fork_height.to_le_bytes(), &hashes]);
+        self.write(&log)?;
+        self.chain.reorganise(fork_height, branch)
     }
 }

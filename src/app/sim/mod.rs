@@ -6,7 +6,10 @@
 
 mod bench;
 mod disk_store;
+mod download;
 mod flood;
+mod liar;
+mod made_chain;
 mod peers_disk;
 mod propagation;
 mod relay_judge;
@@ -19,7 +22,9 @@ mod world;
 
 pub use bench::{Measurement, Workload};
 pub use disk_store::DiskStore;
+pub use download::{Download, Downloaded};
 pub use flood::{Flood, FloodEvent, Item};
+pub use liar::ChainLie;
 pub use report::{Summary, compare};
 pub use runner::{Outcome, run_seed, run_seeds};
 pub use scenario::{BytesPerSecond, Links, Scenario, Traffic};

@@ -12,6 +12,7 @@ use spacetime_core::{Rng, Time};
 use spacetime_simulator::FailureKind;
 
 use super::bench::cpu_time;
+use super::download::{self, Downloaded};
 use super::scenario::Scenario;
 use super::world::World;
 
@@ -54,6 +55,9 @@ pub struct Outcome {
     pub duplicates_per_delivery: f64,
     /// Bytes of frames that arrived at nodes, for each item that was delivered.
     pub bytes_per_delivery: f64,
+    /// What a download came to, if the scenario is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<Downloaded>,
 }
 
 /// Runs one seed of a scenario. A panic of anything in it is a failure of the run.
@@ -72,6 +76,9 @@ pub fn run_seed(scenario: &Scenario, seed: u64, trace: Option<Box<dyn FnMut(Time
 }
 
 fn run(scenario: &Scenario, seed: u64, trace: Option<Box<dyn FnMut(Time, String)>>) -> Outcome {
+    if let Some(it) = &scenario.download {
+        return download::run(scenario, it, seed, trace);
+    }
     let mut world = World::new(scenario, seed);
     if let Some(trace) = trace {
         world.simulation = world.simulation.with_trace(trace);
@@ -164,7 +171,7 @@ fn make_traffic(world: &mut World, scenario: &Scenario, rng: &mut Rng) {
 }
 
 impl Outcome {
-    fn empty(scenario: &Scenario, seed: u64) -> Self {
+    pub(super) fn empty(scenario: &Scenario, seed: u64) -> Self {
         Self {
             scenario: scenario.name.clone(),
             seed,
@@ -181,6 +188,7 @@ impl Outcome {
             deliveries: 0,
             duplicates_per_delivery: 0.0,
             bytes_per_delivery: 0.0,
+            download: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use spacetime_core::wire::{MAX_PROOF_BYTES, Priority};
 use spacetime_core::{Bandwidth, Limits, QueueLimit, Rng};
 use spacetime_simulator::{Fault, LinkConfig, Misdeed, Plan};
 
+use super::download::Download;
 use super::relay_liars::Lie;
 use crate::app::AppError;
 
@@ -60,6 +61,10 @@ pub struct Scenario {
     pub chances: Plan,
     /// The faults themselves, instead of chances: what is left of a run that was cut down.
     pub faults: Vec<Fault>,
+    /// One node downloads a chain, and that is all that happens: of the rest only seeds, links and limits
+    /// count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<Download>,
 }
 
 /// Whom each node knows at its start.
@@ -149,6 +154,7 @@ impl Default for Scenario {
             honest_are_never_charged: false,
             chances: Plan::default(),
             faults: Vec::new(),
+            download: None,
         }
     }
 }
@@ -213,6 +219,14 @@ impl Scenario {
         }
         if self.byzantine.values().chain(self.relay_liars.values()).any(|count| *count > 1000) {
             return Err("of each misdeed there can be at most 1000 peers".into());
+        }
+        if let Some(Download { peers, liars, blocks, .. }) = self.download
+            && (!(1..=50).contains(&peers) || liars >= peers || !(1..=1_000_000).contains(&blocks))
+        {
+            return Err(
+                "a download has 1 to 50 peers, of which one does not lie, and at most a million blocks"
+                    .into(),
+            );
         }
         self.limits().validate().map_err(|error| error.to_string())?;
         self.chances.validate()?;

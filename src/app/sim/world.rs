@@ -26,7 +26,7 @@ use super::propagation::Propagation;
 use super::relay_judge::{Charged, RelayJudge};
 use super::relay_liars::{LIAR, Liar, is_true_proof, is_true_transaction, proof, transaction};
 use super::scenario::{Knows, Scenario};
-use crate::app::chain_keeper::{ChainKeeper, Verifier};
+use crate::app::chain_keeper::{self, ChainKeeper, Verifier};
 use crate::store::{ChainStore, CheckedBlock, StoreError};
 
 /// The largest frame that nodes of these networks send, apart from items, blocks and lists of headers.
@@ -401,8 +401,9 @@ fn start_node(
     config: Config,
     ledger: &Rc<RefCell<Ledger>>,
 ) -> (SimulatedNode, NodeApplication) {
+    let recent = chain_keeper::recent(&*chain, rules).expect("a chain has at least its genesis block");
+    let tip = *recent.tip();
     let keeper = ChainKeeper::new(chain, rules.clone(), made.clone());
-    let tip = keeper.tip().expect("a chain has at least its genesis block");
     let mut known = ledger.borrow_mut();
     if tip.height < known.stored[boot.index] {
         let stored = known.stored[boot.index];
@@ -410,7 +411,7 @@ fn start_node(
     }
     known.stored[boot.index] = tip.height;
     known.propagation.started(boot.index);
-    let start = Start { tip, peers: peers_disk::load(&boot.disk), unix_seconds: boot.unix_seconds };
+    let start = Start { recent, peers: peers_disk::load(&boot.disk), unix_seconds: boot.unix_seconds };
     let node = Node::new(config, rules.clone(), start, &boot.rng).expect("the configuration is valid");
     let rng = boot.rng.fork("verdicts");
     let application = NodeApplication { keeper, disk: boot.disk.clone(), rng, postponed: Vec::new() };

@@ -25,6 +25,17 @@ pub trait ChainRules {
     /// Whether `header` can follow `parent`, from what both say.
     fn check_link(&self, parent: &HeaderInfo, header: &HeaderInfo) -> Result<(), InvalidObject>;
 
+    /// What a header adds to the weight of its chain. Of two chains a node follows the one that has
+    /// more of it, the one that it has if they are equal.
+    ///
+    /// What a header claims is cheap to make up, so this is only as much of it as its parent makes
+    /// possible; all of the claim, unless the chain knows better. It ranks whom to try: the tip moves
+    /// by blocks that were verified.
+    fn weight(&self, parent: &HeaderInfo, header: &HeaderInfo) -> u64 {
+        let _ = parent;
+        header.weight
+    }
+
     /// The bytes of a block that are its header.
     fn header_of<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], InvalidObject>;
 
@@ -55,6 +66,10 @@ pub struct HeaderInfo {
     /// The work it claims to add. It only ranks whom to try.
     pub weight: u64,
 }
+
+/// How much harder than its parent a block may be for the difference to count: what Bitcoin lets a
+/// whole retargeting period change.
+const MAX_WEIGHT_GROWTH: u64 = 4;
 
 /// Why bytes are not an object of the chain. What sent them broke the rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,6 +153,11 @@ impl ChainRules for SpacetimeRules {
             return Err(InvalidObject::Timestamp);
         }
         Ok(())
+    }
+
+    /// Its difficulty, and no more than 4 times its parent's.
+    fn weight(&self, parent: &HeaderInfo, header: &HeaderInfo) -> u64 {
+        header.weight.min(parent.weight.max(1).saturating_mul(MAX_WEIGHT_GROWTH))
     }
 
     fn header_of<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], InvalidObject> {

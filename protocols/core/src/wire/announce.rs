@@ -177,17 +177,14 @@ impl<'a> Hashes<'a> {
         received.chain(hashes.iter().copied())
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.len() as i32).to_le_bytes());
         self.iter().for_each(|hash| out.extend_from_slice(hash.as_bytes()));
     }
 
-    fn read(payload: &'a [u8], min: usize, max: usize, message: &'static str) -> Result<Self, DecodeError> {
-        let mut cursor = Cursor::new(payload);
-        let count = counted(&mut cursor, min, max, 32)?;
-        let bytes = cursor.bytes(count * 32, "hashes")?;
-        cursor.finish(message)?;
-        Ok(Self(HashesRepr::Wire(bytes)))
+    pub(super) fn read(cursor: &mut Cursor<'a>, min: usize, max: usize) -> Result<Self, DecodeError> {
+        let count = counted(cursor, min, max, 32)?;
+        Ok(Self(HashesRepr::Wire(cursor.bytes(count * 32, "hashes")?)))
     }
 }
 
@@ -244,7 +241,10 @@ macro_rules! hashes {
 
         impl<'a> Decode<'a> for $name<'a> {
             fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
-                Ok(Self { hashes: Hashes::read(payload, $min, $max, stringify!($name))? })
+                let mut cursor = Cursor::new(payload);
+                let hashes = Hashes::read(&mut cursor, $min, $max)?;
+                cursor.finish(stringify!($name))?;
+                Ok(Self { hashes })
             }
         }
     };

@@ -36,6 +36,7 @@
 //! | [`Fetch`] | 34 | `relay.announce/1` | i32 k, k × 32 id |
 //! | [`NotFound`] | 35 | `relay.announce/1` | i32 k, k × 32 id |
 //! | [`PoolHashes`] | 36 | `relay.announce/1` | i32 k, k × 32 hash |
+//! | [`Locate`] | 50 | `sync.locate/1` | i32 k, k × 32 hash, i32 max |
 
 mod addresses;
 mod announce;
@@ -47,6 +48,7 @@ mod error;
 mod frame;
 mod handshake;
 mod liveness;
+mod locate;
 mod message;
 mod reader;
 mod relay;
@@ -74,6 +76,7 @@ pub use handshake::{
     MAX_CAPABILITY_NAME_BYTES, PROTOCOL_VERSION,
 };
 pub use liveness::{Heartbeat, Ping, Pong};
+pub use locate::{Locate, MAX_LOCATOR_HASHES};
 pub use message::{Decode, Message, MessageSet, Nothing, ObjectId, TypeRule};
 pub use reader::{Batch, FrameError, FrameReader, MAX_BATCH_FRAMES, MAX_SHARED_FRAME, ReadStep};
 pub use relay::{

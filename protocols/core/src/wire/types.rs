@@ -112,6 +112,8 @@ types! {
     NOT_FOUND = 0x35, "NotFound", 4 + 500 * 32, Normal;
     /// What is in my pool.
     POOL_HASHES = 0x36, "PoolHashes", 4 + 50_000 * 32, Normal;
+    /// Tell me headers after the first of these that you have.
+    LOCATE = 0x50, "Locate", 8 + 101 * 32, Normal;
 }
 
 impl MessageType {

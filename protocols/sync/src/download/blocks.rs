@@ -4,6 +4,7 @@ use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
 use spacetime_core::wire::{Frame, GetBlock, MessageType};
 use spacetime_core::{CloseReason, ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError};
 
+use super::peers::Peer;
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
 
@@ -15,44 +16,55 @@ impl<R: ChainRules> Downloader<R> {
         request: RequestId,
         frame: &Frame,
     ) {
-        let Some(request) = self.end_request(request) else { return };
-        let Asked::Block { height, hash } = request.asked else { return };
-        debug_assert_eq!(frame.object_id(), Some(hash), "the Swarm matches answers by the hash");
+        let Some(Request { asked, is_given_up, asked_at, .. }) = self.end_request(request) else { return };
         let len = frame.payload().len();
-        self.expected_bytes = match self.downloaded_blocks {
-            0 => len,
-            // A burst of large ones over a slow line must not end in a timeout.
-            _ => len.max((self.expected_bytes * 7 + len) / 8),
-        };
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.has_answered = true;
+            if !is_given_up {
+                peer.sent_block(cx.now().since(asked_at), cx.now());
+            }
+        }
+        match asked {
+            Asked::Block { height, hash } => {
+                debug_assert_eq!(frame.object_id(), Some(hash), "the Swarm matches answers by the hash");
+                self.expected_bytes = match self.downloaded_blocks {
+                    0 => len,
+                    // A burst of large ones over a slow line must not end in a timeout.
+                    _ => len.max((self.expected_bytes * 7 + len) / 8),
+                };
+                let max_bytes = self.config.max_window_bytes();
+                self.followed.window.set_arrived(height, hash, from, frame.keep_payload(), max_bytes);
+            }
+            Asked::Trial(hash) => self.on_trial_block(from, hash, frame.keep_payload()),
+            Asked::Headers { .. } | Asked::Probe(_) => return,
+        }
         self.downloaded_blocks += 1;
         self.downloaded_bytes += len as u64;
-        if let Some(peer) = self.peers.get_mut(from)
-            && !request.is_given_up
-        {
-            peer.sent_block(&self.config, cx.now());
-        }
-        let max_bytes = self.config.max_window_bytes();
-        self.window.set_arrived(height, hash, from, frame.keep_payload(), max_bytes);
         self.go_on(cx);
     }
 
     pub(crate) fn on_rejected(&mut self, cx: &mut Context<'_, Event>, hash: Hash, error: InvalidObject) {
         // Neither proof nor signature is covered by the hash: another peer may have a good copy of
         // the same block, so only who sent this one is to blame.
-        if let Some(sender) = self.window.set_rejected(hash) {
+        let trial = self.rival.as_ref().filter(|_| self.is_trying).map(|rival| rival.from);
+        let sender = if self.is_trying { trial } else { self.followed.window.set_rejected(hash) };
+        let Some(sender) = sender else { return };
+        if !self.is_trying {
             self.next_block_failures = self.next_block_failures.saturating_add(1);
-            let offence = Offence::InvalidBlock(error);
-            cx.report(sender, offence);
-            cx.close(sender, CloseReason::Violation(offence));
+            self.is_refused |= error == InvalidObject::Refused;
+            // What else it sent would be found out one by one, while all others wait.
+            self.followed.window.distrust(sender);
         }
+        let offence = Offence::InvalidBlock(error);
+        cx.report(sender, offence);
+        cx.close(sender, CloseReason::Violation(offence));
     }
 
     /// Asks for wanted blocks, each from the best of the peers that have shown to have it, of those
     /// that blocks are downloaded from already, or one more.
     pub(super) fn ask_for_blocks(&mut self, cx: &mut Context<'_, Event>) {
-        let (max_blocks, max_bytes) = (self.config.max_window_blocks(), self.config.max_window_bytes());
-        while let Some(wanted) = self.window.next_wanted(max_blocks, max_bytes, self.expected_bytes) {
-            let Some(connection) = self.choose_peer(wanted.height) else { return };
+        while let Some(wanted) = self.next_wanted() {
+            let Some(connection) = self.choose_peer(&wanted) else { break };
             let HeaderInfo { height, hash, .. } = wanted;
             let expect = Expect {
                 answer: MessageType::BLOCK,
@@ -62,8 +74,8 @@ impl<R: ChainRules> Downloader<R> {
             match cx.request(connection, &GetBlock { hash }, expect) {
                 Ok(id) => {
                     let asked = Asked::Block { height, hash };
-                    self.requests.insert(id, Request { connection, asked, is_given_up: false });
-                    self.window.set_asked(height, id);
+                    self.requests.insert(id, Request::new(connection, asked, cx.now()));
+                    self.followed.window.set_asked(height, id);
                     if let Some(peer) = self.peers.get_mut(connection) {
                         peer.in_flight += 1;
                     }
@@ -73,22 +85,55 @@ impl<R: ChainRules> Downloader<R> {
                 }
                 Err(error) => {
                     debug_assert!(false, "a GetBlock can always be encoded: {error}");
-                    return;
+                    break;
                 }
             }
         }
+        let all_wait = self.next_wanted().is_none();
+        let waiting = self.followed.window.next_request().filter(|_| all_wait);
+        self.stall.set_waiting(waiting, cx.now());
     }
 
-    fn choose_peer(&self, height: u64) -> Option<ConnectionId> {
+    fn next_wanted(&mut self) -> Option<HeaderInfo> {
+        let (max_blocks, max_bytes) = (self.config.max_window_blocks(), self.config.max_window_bytes());
+        self.followed.window.next_wanted(max_blocks, max_bytes, self.expected_bytes)
+    }
+
+    fn choose_peer(&self, wanted: &HeaderInfo) -> Option<ConnectionId> {
         let busy_peers = self.peers.count(|peer| peer.in_flight > 0);
         let may_use_another = busy_peers < self.config.parallel_downloads();
+        let has_it = |peer: &Peer| peer.can_be_asked() && peer.shown_height >= wanted.height;
+        // Whoever is slow is of use only where nobody is fast.
+        let has_fast = self.peers.any(|peer| has_it(peer) && !peer.pace.is_slow());
         self.peers
             .iter()
-            .filter(|(_, peer)| {
-                peer.can_be_asked() && peer.shown_height >= height && peer.has_room(self.expected_bytes)
-            })
+            .filter(|(_, peer)| has_it(peer) && peer.pace.has_room(peer.in_flight, self.expected_bytes))
+            .filter(|(_, peer)| !(has_fast && peer.pace.is_slow()))
             .filter(|(_, peer)| may_use_another || peer.in_flight > 0)
-            .min_by_key(|(_, peer)| peer.rank())
+            .min_by_key(|(_, peer)| peer.rank(wanted.hash))
             .map(|(connection, _)| connection)
+    }
+
+    /// If one peer has held up all others for too long, another one is asked.
+    pub(super) fn pass_over_staller(&mut self, cx: &Context<'_, Event>) {
+        let Some(request) = self.stall.take_due(cx.now()) else { return };
+        let Some(Request { connection, asked: Asked::Block { height, .. }, .. }) =
+            self.requests.get(&request)
+        else {
+            return;
+        };
+        let (staller, height) = (*connection, *height);
+        let can_help = |(connection, peer): (ConnectionId, &Peer)| {
+            connection != staller && peer.can_be_asked() && peer.shown_height >= height
+        };
+        if self.peers.iter().any(can_help) {
+            self.stall.passed_over();
+            self.pass_over(cx, staller);
+        }
+    }
+
+    /// Nobody waits any longer for the blocks that were asked for.
+    pub(super) fn give_up_blocks(&mut self) {
+        self.give_up_where(|request| matches!(request.asked, Asked::Block { .. }));
     }
 }

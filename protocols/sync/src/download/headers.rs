@@ -1,22 +1,49 @@
-//! Headers: from whom, and whether they are to be believed.
+//! Headers: from whom, and what they are.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
-use spacetime_core::wire::{GetHeaders, Headers, MessageType};
-use spacetime_core::{ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError, Violation};
+use spacetime_core::wire::{GetHeaders, Headers, Locate, MAX_LOCATOR_HASHES, MessageType};
+use spacetime_core::{ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError, Time, Violation};
 
 use super::peers::Peer;
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
 
 /// Headers that may wait for their blocks: two messages full, so that one is downloaded while the
-/// blocks of the other are.
-const MAX_WAITING_HEADERS: usize = 4000;
+/// blocks of the other are. As many of a rival chain are kept.
+pub(super) const MAX_WAITING_HEADERS: usize = 4000;
 
-/// How long one peer is waited for alone, where no other may be asked. More than 2000 headers take
-/// over a line of 1 Mbit/s.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one peer is waited for alone, where another could be asked. An answer that comes later
+/// is used all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same while more headers wait than a window of blocks has: nothing is held up, and on a line
+/// that is full of blocks headers take long.
+const LONG_PATIENCE: Duration = Duration::from_secs(15);
+
+/// For so long a peer that was asked holds one of the places of those that are asked at a time. More
+/// than 2000 headers take over a line of 1 Mbit/s.
+const PLACE_TIME: Duration = Duration::from_secs(5);
+
+/// Headers from further ahead of the wall clock than this have to wait (Bitcoin). The peer need not be
+/// to blame: it may be our clock that is wrong.
+const MAX_AHEAD_SECONDS: i64 = 2 * 3600;
+
+/// What is in a list of headers.
+#[derive(Default)]
+struct Taken {
+    /// The last one that is a part of the followed chain.
+    known: Option<HeaderInfo>,
+    /// The block that the new ones follow.
+    fork: Option<HeaderInfo>,
+    /// The new ones.
+    fresh: Vec<HeaderInfo>,
+    /// Not all were taken.
+    is_cut: bool,
+}
 
 impl<R: ChainRules> Downloader<R> {
     pub(crate) fn on_headers(
@@ -27,9 +54,9 @@ impl<R: ChainRules> Downloader<R> {
         headers: Headers<'_>,
     ) -> Result<(), Violation> {
         let result = match self.end_request(request).map(|request| request.asked) {
-            Some(Asked::Headers(after)) => self.take_headers(cx, from, after, headers),
+            Some(Asked::Headers { locator }) => self.take_headers(cx, from, &locator, headers),
             Some(Asked::Probe(head)) => self.take_probe(from, &head, headers),
-            Some(Asked::Block { .. }) | None => Ok(()),
+            Some(Asked::Block { .. } | Asked::Trial(_)) | None => Ok(()),
         };
         self.go_on(cx);
         result
@@ -39,36 +66,135 @@ impl<R: ChainRules> Downloader<R> {
         &mut self,
         cx: &Context<'_, Event>,
         from: ConnectionId,
-        after: HeaderInfo,
+        locator: &[Hash],
         headers: Headers<'_>,
     ) -> Result<(), Violation> {
         let max_headers = self.config.max_headers_per_request();
         if headers.len() > max_headers {
             return Err(Violation::fatal(Offence::TooMuch("headers in one answer")));
         }
-        if self.window.head().hash != after.hash || self.is_stopped {
-            // Others were faster, or the chain has gone elsewhere; the answer is of no use.
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.has_answered = true;
+        }
+        if self.is_stopped {
             return Ok(());
         }
+        // What came before a bad header was good and is kept: others may have it too.
+        let mut taken = Taken::default();
+        let latest = cx.unix_seconds().saturating_add(MAX_AHEAD_SECONDS);
+        let result = self.read_headers(from, locator, headers, latest, &mut taken);
+        let Taken { known, fork, fresh, is_cut } = taken;
+        let is_last = is_cut || result.is_err() || headers.len() < max_headers;
+        if let Some(known) = known {
+            self.peers.has_shown(from, known.height);
+        }
+        match fork {
+            Some(fork) => {
+                self.peers.gave_headers(from);
+                if fork.hash == self.followed.head().hash {
+                    self.extend(from, &fresh, is_last);
+                } else {
+                    self.offer_rival(cx, from, fork, fresh, is_last);
+                }
+                if is_last {
+                    self.peers.wait_for_newer(from, &self.config, cx.now());
+                }
+            }
+            None => self.had_nothing_new(cx, from, locator, headers.is_empty(), is_last),
+        }
+        result.map_err(|error| Violation::fatal(Offence::InvalidHeader(error)))
+    }
+
+    /// Reads headers until one is bad.
+    fn read_headers(
+        &self,
+        from: ConnectionId,
+        locator: &[Hash],
+        headers: Headers<'_>,
+        latest: i64,
+        taken: &mut Taken,
+    ) -> Result<(), InvalidObject> {
+        let mut last = None;
         for header in headers.iter() {
-            // What came before a bad header was good and is kept: others may have it too.
-            let info =
-                self.check_header(header).map_err(|error| Violation::fatal(Offence::InvalidHeader(error)))?;
-            self.window.push(info);
-        }
-        if !headers.is_empty() {
-            self.peers.gave_headers(from, self.window.head().height);
-        }
-        if headers.len() < max_headers {
-            self.peers.wait_for_newer(from, &self.config, cx.now());
+            let info = self.rules.read_header(header)?;
+            let parent = match last {
+                Some(parent) => parent,
+                None if !locator.contains(&info.parent) => return Err(InvalidObject::Parent),
+                None => match self.parent_of(from, &info) {
+                    Some(parent) => parent,
+                    // The chain has gone elsewhere since the question; the answer is of no use.
+                    None if self
+                        .followed
+                        .at(info.height.wrapping_sub(1))
+                        .is_none_or(|it| it.hash != info.parent) =>
+                    {
+                        return Ok(());
+                    }
+                    None => return Err(InvalidObject::Height),
+                },
+            };
+            self.rules.check_link(&parent, &info)?;
+            if info.timestamp > latest || self.marks.contains(&info.hash) {
+                taken.is_cut = true;
+                return Ok(());
+            }
+            if taken.fresh.is_empty() && self.followed.has(info.height, info.hash) {
+                taken.known = Some(info);
+            } else {
+                taken.fork = taken.fork.or(Some(parent));
+                taken.fresh.push(info);
+            }
+            last = Some(info);
         }
         Ok(())
     }
 
-    fn check_header(&self, header: &[u8]) -> Result<HeaderInfo, InvalidObject> {
-        let info = self.rules.read_header(header)?;
-        self.rules.check_link(self.window.head(), &info)?;
-        Ok(info)
+    /// The block that a header follows, in the followed chain or in what the peer has offered.
+    fn parent_of(&self, from: ConnectionId, info: &HeaderInfo) -> Option<HeaderInfo> {
+        let is_parent = |parent: &&HeaderInfo| parent.hash == info.parent;
+        let rival = self.rival.as_ref().filter(|rival| rival.from == from).map(|rival| rival.head());
+        let known = info.height.checked_sub(1).and_then(|height| self.followed.at(height));
+        known.filter(is_parent).or_else(|| rival.filter(is_parent)).copied()
+    }
+
+    /// More headers of the followed chain.
+    fn extend(&mut self, from: ConnectionId, fresh: &[HeaderInfo], is_last: bool) {
+        let room = MAX_WAITING_HEADERS.saturating_sub(self.followed.window.len());
+        fresh.iter().take(room).for_each(|info| self.followed.window.push(*info));
+        self.may_have_more = !is_last || fresh.len() > room;
+        self.peers.has_shown(from, self.followed.head().height);
+    }
+
+    fn had_nothing_new(
+        &mut self,
+        cx: &Context<'_, Event>,
+        from: ConnectionId,
+        locator: &[Hash],
+        is_empty: bool,
+        is_last: bool,
+    ) {
+        let head = *self.followed.head();
+        let may_be_elsewhere = {
+            let hashes = self.followed.locator();
+            let Some(peer) = self.peers.get_mut(from) else { return };
+            let has_more_to_ask = !peer.can_locate && peer.locator_index + 1 < hashes.len();
+            is_empty && peer.shown_height < head.height && has_more_to_ask
+        };
+        if may_be_elsewhere {
+            // It does not know the last block: its chain parts from ours somewhere before.
+            if let Some(peer) = self.peers.get_mut(from) {
+                peer.locator_index += 1;
+            }
+            return;
+        }
+        if is_empty && locator.first() == Some(&head.hash) {
+            self.may_have_more = false;
+        }
+        if is_last {
+            self.peers.wait_for_newer(from, &self.config, cx.now());
+        } else if let Some(peer) = self.peers.get_mut(from) {
+            peer.locator_index = 0;
+        }
     }
 
     fn take_probe(
@@ -89,97 +215,172 @@ impl<R: ChainRules> Downloader<R> {
         // Another header after the same parent shows that it has the parent.
         let (height, hash) =
             if info.hash == head.hash { (head.height, head.hash) } else { (head.height - 1, head.parent) };
-        if self.window.has(height, hash)
-            && let Some(peer) = self.peers.get_mut(from)
-        {
-            peer.shown_height = peer.shown_height.max(height);
+        if self.followed.has(height, hash) {
+            self.peers.has_shown(from, height);
         }
         Ok(())
     }
 
-    /// Headers are cheap to make up. They are forgotten if those who vouch for them have failed too
-    /// often to send the next block, or if there are others to ask and none of them vouches for it;
-    /// and those who do have had their turn.
+    /// Headers are cheap to make up. They are forgotten if there are peers to ask and none of them
+    /// vouches for the next one; and those who did have had their turn.
     pub(super) fn drop_headers_without_blocks(&mut self) {
-        if !self.window.next_is_wanted() {
-            return;
-        }
-        let (head, next_height) = (self.window.head().hash, self.window.tip().height.saturating_add(1));
-        let is_beyond_belief = self.next_block_failures >= self.config.max_retries().max(1);
+        let window = &self.followed.window;
+        let Some(next) = window.next().filter(|_| window.next_is_wanted() && !self.is_trying) else { return };
+        let (head, next) = (self.followed.head().hash, *next);
         let is_hope = |peer: &Peer| {
-            peer.shown_height >= next_height || peer.is_asked_for_headers || peer.probed != Some(head)
+            peer.shown_height >= next.height || peer.is_asked_for_headers || peer.probed != Some(head)
         };
         let is_vain = !self.peers.any(|peer| peer.can_be_asked() && is_hope(peer));
-        if is_beyond_belief || is_vain && self.peers.any(|peer| peer.can_be_asked()) {
-            for connection in self.peers.in_turn(|peer| peer.shown_height >= next_height) {
+        if is_vain && self.peers.any(Peer::can_be_asked) {
+            for connection in self.peers.in_turn(|peer| peer.shown_height >= next.height) {
                 self.peers.end_turn(connection);
+            }
+            if self.is_refused {
+                self.marks.insert(next.hash);
             }
             self.forget_headers();
         }
     }
 
-    /// Asks for headers whoever waits longest, and one more if that takes long; and those that have
-    /// not shown to have the blocks that are wanted for one header: the last one that is known.
+    /// Asks for headers: more of a rival chain, more of the followed one, or those of a peer that
+    /// seems to have another chain; one peer at a time, and one more if that takes long. Those that
+    /// have not shown to have the blocks that are wanted are asked for the last header that is known.
     pub(super) fn ask_for_headers(&mut self, cx: &mut Context<'_, Event>) {
         let max_headers = self.config.max_headers_per_request();
-        let head = *self.window.head();
-        let knows_headers = self.window.len() > 0;
-        let has_room = self.window.len() + max_headers <= MAX_WAITING_HEADERS;
-        let mut may_ask = has_room && self.next_headers_at.is_none();
+        let head = *self.followed.head();
+        let knows_headers = self.followed.window.len() > 0;
+        let has_room = self.followed.window.len() + max_headers <= MAX_WAITING_HEADERS;
+        let mut may_ask = self.headers_asked.is_none();
+        let has_rival = self.rival.is_some();
+        if may_ask
+            && let Some((from, end)) =
+                self.rival.as_ref().filter(|it| it.wants_headers()).map(|it| (it.from, it.head().hash))
+            && self.peers.get_mut(from).is_some_and(|peer| peer.can_be_asked_for_headers())
+        {
+            may_ask = !self.request_headers(cx, from, vec![end], max_headers);
+        }
         let is_unsure =
             |peer: &Peer| knows_headers && peer.shown_height < head.height && peer.probed != Some(head.hash);
-        if !may_ask && !knows_headers {
-            return;
-        }
-        let candidates = self.peers.in_turn(|peer| {
-            peer.can_be_asked_for_headers() && (may_ask && !peer.has_nothing_newer || is_unsure(peer))
-        });
-        let asked = self.peers.count(|peer| peer.is_asked_for_headers);
-        let mut places = self.config.max_peers().saturating_sub(asked);
+        // Who has shown to have the last header may have the next ones, the others another chain.
+        let is_of_use = |peer: &Peer| {
+            let has_head = peer.shown_height >= head.height;
+            !peer.has_nothing_newer
+                && (has_room && (has_head || !knows_headers) || !has_rival && !has_head && knows_headers)
+        };
+        let candidates = self.peers.in_turn_by(
+            |peer| peer.can_be_asked_for_headers() && (may_ask && is_of_use(peer) || is_unsure(peer)),
+            // Headers that come behind blocks take long.
+            |peer| {
+                (!peer.has_answered || knows_headers && peer.shown_height < head.height, peer.in_flight > 0)
+            },
+        );
+        let now = cx.now();
+        let holds_place = |peer: &Peer| peer.is_asked_for_headers && peer.headers_asked_at + PLACE_TIME > now;
+        let mut places = self.config.max_peers().saturating_sub(self.peers.count(holds_place));
         for connection in candidates {
             let Some(peer) = self.peers.get_mut(connection).filter(|_| places > 0) else { return };
-            let is_asked = if may_ask && !peer.has_nothing_newer {
-                may_ask = !self.request_headers(cx, connection, head.hash, max_headers, Asked::Headers(head));
-                !may_ask
+            let is_asked = if is_unsure(peer) {
+                self.request_probe(cx, connection, head)
+            } else if may_ask && is_of_use(peer) {
+                let locator = self.question_for(connection);
+                let is_asked = self.request_headers(cx, connection, locator, max_headers);
+                may_ask &= !is_asked;
+                is_asked
             } else {
-                is_unsure(peer) && self.request_headers(cx, connection, head.parent, 1, Asked::Probe(head))
+                false
             };
             places -= usize::from(is_asked);
         }
+    }
+
+    /// The blocks of which a peer is asked for the headers after the first that it has. A question of
+    /// version 1 holds only one.
+    fn question_for(&mut self, connection: ConnectionId) -> Vec<Hash> {
+        let head = *self.followed.head();
+        let Some(peer) = self.peers.get_mut(connection) else { return Vec::new() };
+        if peer.shown_height >= head.height {
+            return vec![head.hash];
+        }
+        let mut locator = self.followed.locator();
+        locator.truncate(MAX_LOCATOR_HASHES);
+        if !peer.can_locate {
+            let shown = self.followed.at(peer.shown_height).filter(|_| peer.shown_height > 0);
+            let asked = match shown {
+                Some(shown) if peer.locator_index == 0 => shown.hash,
+                _ => locator.get(peer.locator_index).copied().unwrap_or(head.hash),
+            };
+            locator = vec![asked];
+        }
+        locator
+    }
+
+    fn request_probe(&mut self, cx: &mut Context<'_, Event>, to: ConnectionId, head: HeaderInfo) -> bool {
+        let message = GetHeaders { locator: head.parent, stop: None, max_headers: 1 };
+        let sent = cx.request(to, &message, self.expect_headers());
+        let is_asked = self.was_asked_for_headers(cx, to, sent, Asked::Probe(head));
+        if let Some(peer) = self.peers.get_mut(to).filter(|_| is_asked) {
+            peer.probed = Some(head.hash);
+        }
+        is_asked
     }
 
     /// Whether the peer was asked.
     fn request_headers(
         &mut self,
         cx: &mut Context<'_, Event>,
-        connection: ConnectionId,
-        locator: Hash,
+        to: ConnectionId,
+        locator: Vec<Hash>,
         max_headers: usize,
-        asked: Asked,
     ) -> bool {
         let max_headers = i32::try_from(max_headers).unwrap_or(i32::MAX);
-        let message = GetHeaders { locator, stop: None, max_headers };
-        let expect =
-            Expect { answer: MessageType::HEADERS, object_id: None, timeout: self.config.request_timeout() };
-        match cx.request(connection, &message, expect) {
+        let expect = self.expect_headers();
+        let sent = match *locator {
+            [] => return false,
+            [locator] => cx.request(to, &GetHeaders { locator, stop: None, max_headers }, expect),
+            _ => cx.request(to, &Locate { locator: locator[..].into(), max_headers }, expect),
+        };
+        let extends = locator.first() == Some(&self.followed.head().hash) && locator.len() == 1;
+        let is_asked = self.was_asked_for_headers(cx, to, sent, Asked::Headers { locator });
+        if is_asked {
+            self.headers_asked = Some((cx.now(), extends));
+        }
+        is_asked
+    }
+
+    /// When another peer is asked for headers, if the last one has not answered.
+    pub(super) fn next_headers_at(&self) -> Option<Time> {
+        let (asked_at, extends) = self.headers_asked?;
+        let is_well_off = extends && self.followed.window.len() > self.config.max_window_blocks();
+        Some(asked_at + if is_well_off { LONG_PATIENCE } else { PATIENCE })
+    }
+
+    const fn expect_headers(&self) -> Expect {
+        Expect { answer: MessageType::HEADERS, object_id: None, timeout: self.config.request_timeout() }
+    }
+
+    fn was_asked_for_headers(
+        &mut self,
+        cx: &Context<'_, Event>,
+        to: ConnectionId,
+        sent: Result<RequestId, SendError>,
+        asked: Asked,
+    ) -> bool {
+        match sent {
             Ok(request) => {
-                self.requests.insert(request, Request { connection, asked, is_given_up: false });
-                if let Some(peer) = self.peers.get_mut(connection) {
+                self.requests.insert(request, Request::new(to, asked, cx.now()));
+                if let Some(peer) = self.peers.get_mut(to) {
                     peer.is_asked_for_headers = true;
-                    match asked {
-                        Asked::Probe(head) => peer.probed = Some(head.hash),
-                        _ => self.next_headers_at = Some(cx.now() + PATIENCE),
-                    }
+                    peer.headers_asked_at = cx.now();
                 }
                 true
             }
             // The queue is full, or too many requests were given up: later, if at all.
             Err(SendError::Full | SendError::Closed) => {
-                self.peers.rest(connection, self.config.poll_interval(), cx.now());
+                self.peers.rest(to, self.config.poll_interval(), cx.now());
                 false
             }
             Err(error) => {
-                debug_assert!(false, "a GetHeaders can always be encoded: {error}");
+                debug_assert!(false, "a question for headers can always be encoded: {error}");
                 false
             }
         }

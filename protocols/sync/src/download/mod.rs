@@ -2,55 +2,87 @@
 
 mod blocks;
 mod headers;
+mod marks;
+mod pace;
 mod peers;
+mod rival;
+mod stall;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use marks::Marks;
 use peers::Peers;
+use rival::Rival;
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::wire::MessageType;
 use spacetime_core::{ConnectionId, Context, Hash, Offence, RequestError, RequestId, Rng, Signal, Time};
+use stall::Stall;
 
 use crate::config::Config;
 use crate::effect::Event;
+use crate::followed::Followed;
 use crate::progress::{Progress, State};
-use crate::window::Window;
+use crate::recent::RecentChain;
 
 /// The size that blocks are expected to have before one has arrived.
 const FIRST_EXPECTED_BYTES: usize = 64 * 1024;
 
 /// What a request asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Asked {
-    /// The headers after this one.
-    Headers(HeaderInfo),
+    /// The headers after one of these blocks.
+    Headers { locator: Vec<Hash> },
     /// Whether the peer has this header.
     Probe(HeaderInfo),
     /// This block.
     Block { height: u64, hash: Hash },
+    /// This block, the first one of a rival chain.
+    Trial(Hash),
 }
 
 #[derive(Debug)]
 struct Request {
     connection: ConnectionId,
     asked: Asked,
-    /// The peer failed at another request; nobody waits for the answer to this one, but it is used
-    /// if it comes.
+    asked_at: Time,
+    /// The peer failed at another request, or nobody needs the answer to this one any more; but it is
+    /// used if it comes.
     is_given_up: bool,
+}
+
+impl Request {
+    const fn new(connection: ConnectionId, asked: Asked, asked_at: Time) -> Self {
+        Self { connection, asked, asked_at, is_given_up: false }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Downloader<R> {
     config: Config,
     rules: R,
-    window: Window,
+    followed: Followed,
+    /// There may be headers after the last one that is known.
+    may_have_more: bool,
+    /// A block of the followed chain was verified.
+    is_chain_proven: bool,
+    rival: Option<Rival>,
+    /// The first block of a rival is being applied.
+    is_trying: bool,
+    marks: Marks,
     peers: Peers,
     requests: BTreeMap<RequestId, Request>,
-    /// A peer was asked for headers; another one is not until then.
-    next_headers_at: Option<Time>,
-    /// How often the block after the tip was asked for, or sent, in vain.
+    stall: Stall,
+    /// When a peer was asked for headers, and whether for more of the followed chain. Another one is asked
+    /// once it has answered, or has had its time.
+    headers_asked: Option<(Time, bool)>,
+    /// How often the block after the anchor was asked for, or sent, in vain.
     next_block_failures: u32,
+    /// It was refused, by more than what its header says.
+    is_refused: bool,
+    /// When the tip was last another one.
+    tip_since: Option<Time>,
+    is_initial_download: bool,
     is_stopped: bool,
     state: State,
     /// The size that blocks seem to have; falls slowly, so that few are larger.
@@ -61,15 +93,25 @@ pub(crate) struct Downloader<R> {
 }
 
 impl<R: ChainRules> Downloader<R> {
-    pub(crate) fn new(config: Config, rules: R, tip: HeaderInfo, rng: Rng) -> Self {
+    pub(crate) fn new(config: Config, rules: R, recent: RecentChain, rng: Rng) -> Self {
+        let followed = Followed::new(recent, config.max_reorg_depth());
         Self {
             config,
             rules,
-            window: Window::new(tip),
+            followed,
+            may_have_more: true,
+            is_chain_proven: false,
+            rival: None,
+            is_trying: false,
+            marks: Marks::default(),
             peers: Peers::new(rng),
             requests: BTreeMap::new(),
-            next_headers_at: None,
+            stall: Stall::new(),
+            headers_asked: None,
             next_block_failures: 0,
+            is_refused: false,
+            tip_since: None,
+            is_initial_download: false,
             is_stopped: false,
             state: State::Idle,
             expected_bytes: FIRST_EXPECTED_BYTES,
@@ -80,8 +122,8 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let tip = self.window.tip();
-        let header_height = self.window.head().height;
+        let tip = self.followed.tip();
+        let header_height = self.followed.height();
         let believed = self.peers.iter().filter(|(_, peer)| !peer.has_nothing_newer && peer.can_be_asked());
         let claimed = believed.map(|(_, peer)| peer.claimed_height).max().unwrap_or(0);
         Progress {
@@ -93,7 +135,8 @@ impl<R: ChainRules> Downloader<R> {
             downloaded_blocks: self.downloaded_blocks,
             downloaded_bytes: self.downloaded_bytes,
             applied_blocks: self.applied_blocks,
-            in_flight: self.window.in_flight(),
+            in_flight: self.followed.window.in_flight(),
+            is_initial_download: self.is_initial_download,
         }
     }
 
@@ -106,6 +149,7 @@ impl<R: ChainRules> Downloader<R> {
 
     pub(crate) fn on_closed(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
         self.peers.remove(connection);
+        self.drop_rival_of(connection);
         self.go_on(cx);
     }
 
@@ -123,7 +167,7 @@ impl<R: ChainRules> Downloader<R> {
 
     /// A peer has a block that nobody asked it for.
     pub(crate) fn on_announced(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, hash: Hash) {
-        let is_known = hash == self.window.tip().hash || hash == self.window.head().hash;
+        let is_known = hash == self.followed.tip().hash || hash == self.followed.head().hash;
         if !is_known {
             self.peers.has_news(from);
             self.go_on(cx);
@@ -143,20 +187,21 @@ impl<R: ChainRules> Downloader<R> {
     fn give_up(&mut self, id: RequestId, request: &Request) {
         let peer = self.peers.get_mut(request.connection);
         match request.asked {
-            Asked::Headers(_) | Asked::Probe(_) => {
+            Asked::Headers { .. } | Asked::Probe(_) => {
                 if let Some(peer) = peer {
                     peer.is_asked_for_headers = false;
                 }
-                if matches!(request.asked, Asked::Headers(_)) {
-                    self.next_headers_at = None;
+                if matches!(request.asked, Asked::Headers { .. }) {
+                    self.headers_asked = None;
                 }
             }
             Asked::Block { height, .. } => {
                 if let Some(peer) = peer {
                     peer.in_flight -= 1;
                 }
-                self.window.set_wanted(height, id);
+                self.followed.window.set_wanted(height, id);
             }
+            Asked::Trial(_) => {}
         }
     }
 
@@ -169,10 +214,10 @@ impl<R: ChainRules> Downloader<R> {
     ) {
         let Some(failed) = self.end_request(request) else { return };
         if !failed.is_given_up {
-            self.count_failure(failed.asked);
+            self.count_failure(connection, &failed.asked);
             let answer = match failed.asked {
-                Asked::Headers(_) | Asked::Probe(_) => MessageType::HEADERS,
-                Asked::Block { .. } => MessageType::BLOCK,
+                Asked::Headers { .. } | Asked::Probe(_) => MessageType::HEADERS,
+                Asked::Block { .. } | Asked::Trial(_) => MessageType::BLOCK,
             };
             match error {
                 RequestError::Closed => {}
@@ -198,61 +243,94 @@ impl<R: ChainRules> Downloader<R> {
     /// A peer failed. That is one failure, however much it was asked for: the rest is asked from
     /// others at once.
     fn pass_over(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) {
-        let of_peer = |request: &Request| request.connection == connection && !request.is_given_up;
+        self.give_up_where(|request| request.connection == connection);
+        self.drop_rival_of(connection);
+        self.peers.rest_after_failure(connection, &self.config, cx.now());
+    }
+
+    /// Nobody waits any longer for the answers to these requests.
+    fn give_up_where(&mut self, is_it: impl Fn(&Request) -> bool) {
+        let is_it = |request: &Request| !request.is_given_up && is_it(request);
         let ids: Vec<_> =
-            self.requests.iter().filter(|(_, request)| of_peer(request)).map(|(id, _)| *id).collect();
+            self.requests.iter().filter(|(_, request)| is_it(request)).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some(mut request) = self.requests.remove(&id) {
-                self.count_failure(request.asked);
+                self.count_failure(request.connection, &request.asked);
                 self.give_up(id, &request);
                 request.is_given_up = true;
                 self.requests.insert(id, request);
             }
         }
-        self.peers.rest_after_failure(connection, &self.config, cx.now());
     }
 
     /// If it is the next block that was not sent, the headers that name it become less credible.
-    fn count_failure(&mut self, asked: Asked) {
-        let next = self.window.next().map(|info| info.hash);
-        if matches!(asked, Asked::Block { hash, .. } if Some(hash) == next) {
+    fn count_failure(&mut self, connection: ConnectionId, asked: &Asked) {
+        let Asked::Block { hash, .. } = *asked else { return };
+        if let Some(peer) = self.peers.get_mut(connection) {
+            peer.missed = Some(hash);
+        }
+        if self.followed.window.next().is_some_and(|next| next.hash == hash) {
             self.next_block_failures = self.next_block_failures.saturating_add(1);
         }
     }
 
-    pub(crate) fn on_applied(&mut self, cx: &mut Context<'_, Event>, tip: HeaderInfo) {
-        let before = self.window.tip().hash;
-        if self.window.has(tip.height, tip.hash) {
-            let height = self.window.tip().height;
-            for sender in self.window.set_tip(tip) {
-                self.peers.set_proven(sender);
-            }
-            self.applied_blocks += tip.height - height;
+    /// The next block is another one than before.
+    fn begin_next_block(&mut self) {
+        self.next_block_failures = 0;
+        self.is_refused = false;
+    }
+
+    pub(crate) fn on_applied(&mut self, cx: &mut Context<'_, Event>, last: HeaderInfo, tip: HeaderInfo) {
+        let tip_before = self.followed.tip().hash;
+        if self.is_trying {
+            self.on_trial_ended(&last, &tip);
         } else {
-            // The chain went elsewhere; what was downloaded does not link to it.
-            if self.window.len() > 0 {
-                self.peers.ask_all_again();
+            let before = self.followed.window.anchor().height;
+            match self.followed.applied(&last, &tip) {
+                Some(senders) => {
+                    senders.into_iter().for_each(|sender| self.peers.set_proven(sender));
+                    let applied = self.followed.window.anchor().height.saturating_sub(before);
+                    self.applied_blocks += applied;
+                    self.stall.applied(applied);
+                    if applied > 0 {
+                        self.is_chain_proven = true;
+                        self.begin_next_block();
+                    }
+                }
+                // What was downloaded does not link to where the chain went.
+                None => self.follow_tip(),
             }
-            self.peers.forget_shown();
-            self.window = Window::new(tip);
         }
-        if tip.hash != before {
-            self.next_block_failures = 0;
-            cx.signal(Signal::TipChanged { height: tip.height, hash: tip.hash });
-        }
+        self.tip_changed(cx, tip_before);
         self.go_on(cx);
     }
 
     /// A block came to the chain by another way. What is being applied stays that: its end is still to
     /// come, and says where the chain ends then.
     pub(crate) fn on_tip_moved(&mut self, cx: &mut Context<'_, Event>, tip: HeaderInfo) {
-        if !self.window.is_applying() {
-            return self.on_applied(cx, tip);
+        let tip_before = self.followed.tip().hash;
+        let head = self.followed.head().hash;
+        self.followed.move_tip(&tip);
+        if self.followed.head().hash != head {
+            self.follow_tip();
         }
-        if self.window.pass(tip) {
-            self.next_block_failures = 0;
-            cx.signal(Signal::TipChanged { height: tip.height, hash: tip.hash });
-            self.go_on(cx);
+        self.tip_changed(cx, tip_before);
+        self.go_on(cx);
+    }
+
+    /// The headers that were followed are no more.
+    fn follow_tip(&mut self) {
+        self.peers.ask_all_again();
+        self.peers.forget_shown_after(0);
+        self.is_chain_proven = false;
+        self.begin_next_block();
+    }
+
+    fn tip_changed(&mut self, cx: &mut Context<'_, Event>, before: Hash) {
+        let HeaderInfo { height, hash, .. } = *self.followed.tip();
+        if hash != before {
+            self.tip_since = Some(cx.now());
+            cx.signal(Signal::TipChanged { height, hash });
         }
     }
 
@@ -269,36 +347,60 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     fn forget_headers(&mut self) {
-        self.window.clear();
-        self.peers.forget_shown();
+        self.give_up_blocks();
+        self.rival = None;
+        self.followed.abandon();
+        self.may_have_more = false;
+        self.peers.forget_shown_after(self.followed.tip().height);
         self.peers.ask_all_again();
-        self.next_block_failures = 0;
+        self.is_chain_proven = false;
+        self.begin_next_block();
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        [self.peers.deadline(), self.next_headers_at].into_iter().flatten().min()
+        let deadlines =
+            [self.peers.deadline(), self.next_headers_at(), self.stall.deadline(), self.stale_at()];
+        deadlines.into_iter().flatten().min()
     }
 
     pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_, Event>) {
         self.peers.on_deadline(&self.config, cx.now());
-        if self.next_headers_at.is_some_and(|at| at <= cx.now()) {
-            self.next_headers_at = None;
+        if self.next_headers_at().is_some_and(|at| at <= cx.now()) {
+            self.headers_asked = None;
         }
+        if self.stale_at().is_some_and(|at| at <= cx.now()) {
+            // Everybody may be on a chain that nobody has told us of.
+            self.tip_since = Some(cx.now());
+            self.peers.ask_all_again();
+        }
+        self.pass_over_staller(cx);
         self.go_on(cx);
+    }
+
+    /// When the tip has been the same for too long.
+    fn stale_at(&self) -> Option<Time> {
+        self.tip_since.filter(|_| !self.peers.is_empty()).map(|since| since + self.config.stale_tip_timeout())
     }
 
     /// Asks for whatever can be asked for now, has applied what can be applied, and says so if the
     /// state is another one than before.
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Event>) {
+        self.tip_since = self.tip_since.or(Some(cx.now()));
         if !self.is_stopped {
+            self.forget_marks();
             self.drop_headers_without_blocks();
+            self.judge_rival(cx);
             self.ask_for_headers(cx);
             self.ask_for_blocks(cx);
-            let blocks = self.window.take_applicable();
-            if !blocks.is_empty() {
-                cx.emit(Event::Apply { blocks });
+            self.apply_trial(cx);
+            if !self.is_trying {
+                let blocks = self.followed.window.take_applicable();
+                if !blocks.is_empty() {
+                    cx.emit(Event::Apply { blocks });
+                }
             }
         }
+        self.judge_initial_download(cx);
         let state = self.judge_state();
         if state != self.state {
             self.state = state;
@@ -306,16 +408,44 @@ impl<R: ChainRules> Downloader<R> {
         }
     }
 
+    /// If nobody has anything but what was refused, it is tried again.
+    fn forget_marks(&mut self) {
+        let has_nothing = |peer: &peers::Peer| peer.has_nothing_newer || !peer.can_be_asked();
+        if self.followed.window.len() == 0
+            && self.rival.is_none()
+            && self.peers.all(has_nothing)
+            && self.marks.clear()
+        {
+            self.peers.ask_all_again();
+        }
+    }
+
+    /// By headers that are there and of whose chain a block was verified: what peers claim would keep
+    /// the relay quiet.
+    fn judge_initial_download(&mut self, cx: &mut Context<'_, Event>) {
+        let behind = self.followed.height() - self.followed.tip().height;
+        let is_far = behind > self.config.initial_download_threshold();
+        let is_initial_download = if self.is_initial_download {
+            is_far || self.may_have_more && behind > 0
+        } else {
+            is_far && self.is_chain_proven
+        };
+        if is_initial_download != self.is_initial_download {
+            self.is_initial_download = is_initial_download;
+            cx.signal(Signal::InitialDownload(is_initial_download));
+        }
+    }
+
     fn judge_state(&self) -> State {
         if self.is_stopped {
             State::Cancelled
-        } else if self.peers.is_empty() && !self.window.is_applying() {
+        } else if self.peers.is_empty() && !self.followed.window.is_applying() {
             State::Idle
-        } else if self.window.in_flight() > 0 {
+        } else if self.followed.window.in_flight() > 0 {
             State::DownloadingBlocks
-        } else if self.window.is_applying() {
+        } else if self.followed.window.is_applying() {
             State::Validating
-        } else if self.window.len() > 0 {
+        } else if self.followed.window.len() > 0 {
             let is_asking = self.peers.any(|peer| peer.is_asked_for_headers);
             if is_asking { State::DownloadingHeaders } else { State::Failed }
         } else if self.peers.all(|peer| peer.rests) {

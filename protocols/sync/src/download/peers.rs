@@ -5,7 +5,9 @@ use core::time::Duration;
 
 use spacetime_core::{ConnectionId, ConnectionMap, Deadlines, Direction, Hash, Peer as Session, Rng, Time};
 
+use super::pace::Pace;
 use crate::config::Config;
+use crate::{CAPABILITY, CAPABILITY_VERSION};
 
 /// How long a peer is not asked that failed too often in a row.
 const LONG_REST: Duration = Duration::from_secs(600);
@@ -13,14 +15,6 @@ const LONG_REST: Duration = Duration::from_secs(600);
 /// How long after a peer had nothing newer for the first time it is asked again; then twice as long
 /// each time, up to the configured interval.
 const FIRST_POLL_WAIT: Duration = Duration::from_secs(1);
-
-/// Blocks that a peer is asked for at a time before it has sent one; one more for each that it
-/// sends.
-const FIRST_MAX_IN_FLIGHT: usize = 2;
-
-/// Blocks that one peer is asked for are expected to have no more bytes than this, unless it is
-/// only one: they all arrive within the default timeout over a line of 35 KB/s.
-const MAX_IN_FLIGHT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -32,10 +26,20 @@ pub(super) struct Peer {
     pub(super) probed: Option<Hash>,
     /// It has been asked for headers and has not answered.
     pub(super) is_asked_for_headers: bool,
+    /// When it was last asked for headers.
+    pub(super) headers_asked_at: Time,
+    /// Which hash of the locator it is asked for next. A question of version 1 holds one.
+    pub(super) locator_index: usize,
+    /// It takes a whole locator.
+    pub(super) can_locate: bool,
+    /// It has answered something.
+    pub(super) has_answered: bool,
     /// Blocks it has been asked for and has not sent.
     pub(super) in_flight: usize,
     /// How many those may be.
-    max_in_flight: usize,
+    pub(super) pace: Pace,
+    /// The last block that it was asked for and did not send. Others are asked for that one first.
+    pub(super) missed: Option<Hash>,
     /// When it last sent a block.
     last_block: Option<Time>,
     /// It sent a block that was applied, and has not failed since.
@@ -69,20 +73,16 @@ impl Peer {
         self.can_be_asked() && !self.is_asked_for_headers
     }
 
-    /// Whether it may be asked for one block more, if blocks have the size that is expected.
-    pub(super) const fn has_room(&self, expected_bytes: usize) -> bool {
-        let expected = (self.in_flight + 1).saturating_mul(expected_bytes);
-        self.in_flight < self.max_in_flight && (self.in_flight == 0 || expected <= MAX_IN_FLIGHT_BYTES)
+    /// Whom to ask for a block first: who has not failed to send it, has sent good ones, has least to
+    /// do, is fast, and waits longest.
+    pub(super) fn rank(&self, wanted: Hash) -> (bool, bool, usize, Duration, u64) {
+        let has_missed_it = self.missed == Some(wanted);
+        (has_missed_it, !self.is_proven, self.in_flight, self.pace.smoothed(), self.place)
     }
 
-    /// Whom to ask for a block first: who has sent good ones, has least to do, and waits longest.
-    pub(super) const fn rank(&self) -> (bool, usize, u64) {
-        (!self.is_proven, self.in_flight, self.place)
-    }
-
-    /// It sent a block, good or not: it may be asked for one more at a time.
-    pub(super) fn sent_block(&mut self, config: &Config, now: Time) {
-        self.max_in_flight = (self.max_in_flight + 1).min(config.max_in_flight_per_peer());
+    /// It sent a block, good or not, so long after it was asked for.
+    pub(super) fn sent_block(&mut self, took: Duration, now: Time) {
+        self.pace.arrived(took);
         self.last_block = Some(now);
     }
 
@@ -123,8 +123,13 @@ impl Peers {
             shown_height: 0,
             probed: None,
             is_asked_for_headers: false,
+            headers_asked_at: now,
+            locator_index: 0,
+            can_locate: session.can(CAPABILITY, CAPABILITY_VERSION),
+            has_answered: false,
             in_flight: 0,
-            max_in_flight: FIRST_MAX_IN_FLIGHT.min(config.max_in_flight_per_peer()),
+            pace: Pace::new(config.max_in_flight_per_peer(), is_version_1),
+            missed: None,
             last_block: None,
             is_proven: false,
             failures: 0,
@@ -176,14 +181,24 @@ impl Peers {
 
     /// The peers of which something holds, the one that waits longest first.
     pub(super) fn in_turn(&self, is_it: impl Fn(&Peer) -> bool) -> Vec<ConnectionId> {
+        self.in_turn_by(is_it, |_| ())
+    }
+
+    /// The peers of which something holds, in the order of a rank; of those with the same the one that
+    /// waits longest first.
+    pub(super) fn in_turn_by<K: Ord>(
+        &self,
+        is_it: impl Fn(&Peer) -> bool,
+        rank: impl Fn(&Peer) -> K,
+    ) -> Vec<ConnectionId> {
         let mut found: Vec<_> = self
             .map
             .iter()
             .filter(|(_, peer)| is_it(peer))
-            .map(|(connection, peer)| (peer.place, connection))
+            .map(|(connection, peer)| (rank(peer), peer.place, connection))
             .collect();
         found.sort_unstable();
-        found.into_iter().map(|(_, connection)| connection).collect()
+        found.into_iter().map(|(_, _, connection)| connection).collect()
     }
 
     /// A peer has had its turn.
@@ -194,10 +209,10 @@ impl Peers {
         }
     }
 
-    /// The headers that wait for their blocks were forgotten; nobody has shown to have the next ones.
-    pub(super) fn forget_shown(&mut self) {
+    /// The headers after a height were forgotten; nobody has shown to have the next ones.
+    pub(super) fn forget_shown_after(&mut self, height: u64) {
         for (_, peer) in self.map.iter_mut() {
-            peer.shown_height = 0;
+            peer.shown_height = peer.shown_height.min(height);
             peer.probed = None;
         }
     }
@@ -222,6 +237,7 @@ impl Peers {
         self.end_turn(connection);
         let Some(peer) = self.map.get_mut(connection) else { return };
         peer.has_nothing_newer = true;
+        peer.locator_index = 0;
         // Who has nothing newer may be synchronising itself: it is asked again soon at first.
         let wait = FIRST_POLL_WAIT.saturating_mul(1 << peer.empty_answers.min(10));
         peer.empty_answers = peer.empty_answers.saturating_add(1);
@@ -231,10 +247,16 @@ impl Peers {
         }
     }
 
-    /// A peer had something newer.
-    pub(super) fn gave_headers(&mut self, connection: ConnectionId, height: u64) {
+    /// A peer has shown to have the headers up to a height.
+    pub(super) fn has_shown(&mut self, connection: ConnectionId, height: u64) {
         if let Some(peer) = self.map.get_mut(connection) {
-            peer.shown_height = height;
+            peer.shown_height = peer.shown_height.max(height);
+        }
+    }
+
+    /// A peer had something newer.
+    pub(super) fn gave_headers(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.map.get_mut(connection) {
             peer.empty_answers = 0;
         }
     }
@@ -255,7 +277,7 @@ impl Peers {
         self.end_turn(connection);
         if let Some(peer) = self.map.get_mut(connection) {
             peer.is_proven = false;
-            peer.max_in_flight = 1;
+            peer.pace.missed();
         }
     }
 
@@ -264,7 +286,7 @@ impl Peers {
         let Some(peer) = self.map.get_mut(connection) else { return };
         peer.failures = peer.failures.saturating_add(1);
         peer.is_proven = false;
-        peer.max_in_flight = FIRST_MAX_IN_FLIGHT.min(config.max_in_flight_per_peer());
+        peer.pace.missed();
         let rest = if peer.failures >= config.max_retries() {
             // After which it begins anew.
             peer.failures = 0;

@@ -10,7 +10,7 @@ use spacetime_core::chain::{
     development_genesis,
 };
 use spacetime_core::wire::{self, Frame, Headers};
-use spacetime_sync::{Command, Event};
+use spacetime_sync::{Command, Event, RecentChain};
 
 /// Blocks by height, shared between a node's application and the test.
 #[derive(Clone)]
@@ -26,10 +26,26 @@ pub(crate) struct Chain {
 struct Blocks {
     by_height: Vec<Vec<u8>>,
     heights: BTreeMap<Hash, usize>,
+    /// What the headers of the best chain say.
+    infos: Vec<HeaderInfo>,
+    /// Verified blocks that are not on the best chain.
+    side: BTreeMap<Hash, Side>,
+    /// How often the chain was left for a heavier one.
+    reorganisations: usize,
+}
+
+/// A block beside the best chain.
+#[derive(Clone)]
+struct Side {
+    block: Vec<u8>,
+    /// After which height its chain parts from the best one, and what it weighs from there.
+    fork: usize,
+    weight: u64,
 }
 
 impl Blocks {
     fn push(&mut self, block: Vec<u8>) {
+        self.infos.push(info(&block));
         self.heights.insert(header_hash(&block), self.by_height.len());
         self.by_height.push(block);
     }
@@ -40,15 +56,68 @@ impl Blocks {
         self.heights.remove(&header_hash(block));
         change(block);
         self.heights.insert(header_hash(block), height);
+        self.infos[height] = info(block);
     }
 
     fn tip(&self) -> HeaderInfo {
-        rules().read_header(&self.by_height.last().unwrap()[..HEADER_BYTES]).unwrap()
+        *self.infos.last().unwrap()
+    }
+
+    /// A block of the best chain, or beside it.
+    fn get(&self, hash: Hash) -> Option<&Vec<u8>> {
+        let best = self.heights.get(&hash).map(|height| &self.by_height[*height]);
+        best.or_else(|| self.side.get(&hash).map(|side| &side.block))
+    }
+
+    /// What the blocks of the best chain after a height weigh.
+    fn weight_after(&self, height: usize) -> u64 {
+        self.infos[height..].windows(2).map(|it| rules().weight(&it[0], &it[1])).sum()
+    }
+
+    /// Keeps a block whose parent is there, and leaves the best chain if that of the block is heavier.
+    fn keep(&mut self, block: &[u8]) {
+        let new = info(block);
+        if new.parent == self.tip().hash {
+            return self.push(block.to_vec());
+        }
+        let parent = info(self.get(new.parent).unwrap());
+        let (fork, before) = match self.side.get(&new.parent) {
+            Some(side) => (side.fork, side.weight),
+            None => (self.heights[&new.parent], 0),
+        };
+        let weight = before + rules().weight(&parent, &new);
+        self.side.insert(new.hash, Side { block: block.to_vec(), fork, weight });
+        if weight <= self.weight_after(fork) {
+            return;
+        }
+        self.reorganisations += 1;
+        let (mut branch, mut last) = (Vec::new(), new);
+        while let Some(side) = self.side.remove(&last.hash) {
+            if let Some(parent) = self.get(last.parent) {
+                last = info(parent);
+            }
+            branch.push(side.block);
+        }
+        let mut left = 0;
+        let infos = self.infos.split_off(fork + 1);
+        let mut parent = self.infos[fork];
+        for (block, info) in self.by_height.split_off(fork + 1).into_iter().zip(infos) {
+            self.heights.remove(&info.hash);
+            left += rules().weight(&parent, &info);
+            parent = info;
+            self.side.insert(info.hash, Side { block, fork, weight: left });
+        }
+        branch.into_iter().rev().for_each(|block| self.push(block));
     }
 }
 
+fn info(block: &[u8]) -> HeaderInfo {
+    rules().read_header(&block[..HEADER_BYTES]).unwrap()
+}
+
 pub(crate) fn rules() -> SpacetimeRules {
-    SpacetimeRules::new(&development_genesis()).unwrap()
+    thread_local!(static RULES: SpacetimeRules = SpacetimeRules::new(&development_genesis()).unwrap());
+    RULES.with(Clone::clone)
 }
 
 impl Chain {
@@ -79,6 +148,11 @@ impl Chain {
     /// The first `common` blocks after genesis of this chain, then `more` that are made up: well
     /// linked, and their proofs are good for nothing.
     pub(crate) fn forged_after(&self, common: usize, more: usize) -> Self {
+        self.fork_after(common, more, 1000)
+    }
+
+    /// The same, with blocks that claim this difficulty.
+    pub(crate) fn fork_after(&self, common: usize, more: usize, difficulty: i64) -> Self {
         let forged = Self::new(self.blocks.borrow().by_height[..=common].iter().cloned());
         for _ in 0..more {
             let mut blocks = forged.blocks.borrow_mut();
@@ -88,6 +162,7 @@ impl Chain {
                 parent_hash: parent.hash(),
                 height: parent.height + 1,
                 timestamp: parent.timestamp + 1,
+                difficulty,
                 ..BlockHeader::decode(&block[..HEADER_BYTES]).unwrap()
             };
             block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
@@ -100,13 +175,26 @@ impl Chain {
         self.blocks.borrow().by_height.len()
     }
 
+    /// How often the chain was left for a heavier one.
+    pub(crate) fn reorganisations(&self) -> usize {
+        self.blocks.borrow().reorganisations
+    }
+
+    /// The last blocks, as far back as a node remembers them.
+    pub(crate) fn recent(&self) -> RecentChain {
+        let blocks = self.blocks.borrow();
+        let mut recent = RecentChain::from(info(&blocks.by_height[0]));
+        blocks.by_height[1..].iter().for_each(|block| recent.push(info(block)));
+        recent
+    }
+
     pub(crate) fn tip(&self) -> HeaderInfo {
         self.blocks.borrow().tip()
     }
 
     /// What the header of a block says.
     pub(crate) fn info(&self, height: usize) -> HeaderInfo {
-        rules().read_header(&self.blocks.borrow().by_height[height][..HEADER_BYTES]).unwrap()
+        info(&self.blocks.borrow().by_height[height])
     }
 
     pub(crate) fn blocks(&self) -> Vec<Vec<u8>> {
@@ -138,10 +226,12 @@ impl Chain {
         more.into_iter().for_each(|block| self.blocks.borrow_mut().push(block));
     }
 
-    /// The headers after a block.
-    pub(crate) fn headers(&self, locator: Hash, stop: Option<Hash>, max_headers: usize) -> Vec<Vec<u8>> {
+    /// The headers after the first of these blocks that is there.
+    pub(crate) fn headers(&self, locator: &[Hash], stop: Option<Hash>, max_headers: usize) -> Vec<Vec<u8>> {
         let blocks = self.blocks.borrow();
-        let after = if locator == Hash::ZERO { Some(0) } else { blocks.heights.get(&locator).copied() };
+        let height_of =
+            |hash: &Hash| if *hash == Hash::ZERO { Some(0) } else { blocks.heights.get(hash).copied() };
+        let after = locator.iter().find_map(height_of);
         let first = after.map_or(blocks.by_height.len(), |height| height + 1);
         let mut headers: Vec<_> = blocks.by_height[first..]
             .iter()
@@ -162,10 +252,11 @@ impl Chain {
     }
 
     fn verify(&self, block: &[u8]) -> Result<(), InvalidObject> {
-        let info = rules().check_block(block)?;
-        rules().check_link(&self.tip(), &info)?;
+        let new = rules().check_block(block)?;
+        let parent = self.blocks.borrow().get(new.parent).map(|parent| info(parent));
+        rules().check_link(&parent.ok_or(InvalidObject::Parent)?, &new)?;
         match &self.proven {
-            Some(proven) if !proven.contains(&info.hash) => Err(InvalidObject::Refused),
+            Some(proven) if !proven.contains(&new.hash) => Err(InvalidObject::Refused),
             _ => Ok(()),
         }
     }
@@ -174,7 +265,7 @@ impl Chain {
     pub(crate) fn carry_out(&self, event: &Event) -> Vec<Command> {
         match event {
             Event::ReadHeaders { read, locator, stop, max_headers } => {
-                let headers = self.headers(*locator, *stop, *max_headers);
+                let headers = self.headers(locator, *stop, *max_headers);
                 let headers: Vec<_> = headers.iter().map(Vec::as_slice).collect();
                 let answer = Frame::encode(&Headers::new(&headers)).unwrap();
                 vec![Command::HeadersRead { read: *read, answer }]
@@ -188,16 +279,21 @@ impl Chain {
                 let most = &mut *self.applied_at_once.borrow_mut();
                 *most = blocks.len().max(*most);
                 let mut commands = Vec::new();
+                let parent = info(&blocks[0]).parent;
+                let mut last = self.blocks.borrow().get(parent).map_or_else(|| self.tip(), |it| info(it));
                 for block in blocks {
                     match self.verify(block) {
-                        Ok(()) => self.blocks.borrow_mut().push(block.to_vec()),
+                        Ok(()) => {
+                            self.blocks.borrow_mut().keep(block);
+                            last = info(block);
+                        }
                         Err(error) => {
                             commands.push(Command::Rejected { hash: header_hash(block), error });
                             break;
                         }
                     }
                 }
-                commands.push(Command::Applied { tip: self.tip() });
+                commands.push(Command::Applied { last, tip: self.tip() });
                 commands
             }
             _ => Vec::new(),

@@ -91,7 +91,7 @@ fn a_synced_node_finds_new_blocks_by_asking() {
         spacetime_core::NetworkBehaviour::on_command(
             node,
             cx,
-            NodeCommand::Sync(spacetime_sync::Command::Applied { tip }),
+            NodeCommand::Sync(spacetime_sync::Command::Applied { last: tip, tip }),
         );
     });
     simulation.run_for(SECOND * 15);

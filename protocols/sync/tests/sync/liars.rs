@@ -164,7 +164,7 @@ impl Returning {
         for (message_type, payload) in simulation.puppet_frames(self.puppet) {
             if message_type == MessageType::GET_HEADERS {
                 let GetHeaders { locator, stop, max_headers } = GetHeaders::decode(&payload).unwrap();
-                let headers = forged.headers(locator, stop, max_headers as usize);
+                let headers = forged.headers(&[locator], stop, max_headers as usize);
                 let headers: Vec<_> = headers.iter().map(Vec::as_slice).collect();
                 simulation.puppet_send_message(self.puppet, &Headers::new(&headers));
             } else if message_type == MessageType::GET_BLOCK {
@@ -286,7 +286,7 @@ fn a_block_that_comes_after_a_rejection_and_a_stop_is_let_go() {
     command(&mut simulation, node, Command::Stop);
     simulation.run_for(SECOND * 5);
     let genesis = Chain::generate(1, 0).tip();
-    command(&mut simulation, node, Command::Applied { tip: genesis });
+    command(&mut simulation, node, Command::Applied { last: genesis, tip: genesis });
     command(&mut simulation, node, Command::Start);
     simulation.run_for(SECOND * 5);
     assert_eq!(state(&simulation, node), State::Validating);
@@ -419,7 +419,7 @@ fn blocks_that_are_larger_than_those_before_do_not_overfill_the_window() {
         assert!(sizes.len() == 1 && sizes[0] <= 300_000, "{sizes:?} at {height}");
         seen = simulation.events(node).len();
         let tip = chain.info(height);
-        command(&mut simulation, node, Command::Applied { tip });
+        command(&mut simulation, node, Command::Applied { last: tip, tip });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chain;
 mod download;
+mod forks;
 mod liars;
 mod serve;
 
@@ -31,11 +32,13 @@ fn add_node(simulation: &mut Simulation<Node>, chain: &Chain, config: Config) ->
     let tip = chain.tip();
     let node = simulation.add_node(Limits::default(), |boot| Node {
         handshake: Handshake::new(
-            spacetime_handshake::Config::new(chain_id()).with_best_block(tip.height, tip.hash),
+            spacetime_handshake::Config::new(chain_id())
+                .with_best_block(tip.height, tip.hash)
+                .with_capability(spacetime_sync::CAPABILITY, spacetime_sync::CAPABILITY_VERSION),
             &boot.rng,
         )
         .unwrap(),
-        sync: Sync::new(config, rules(), tip, &boot.rng).unwrap(),
+        sync: Sync::new(config, rules(), chain.recent(), &boot.rng).unwrap(),
     });
     let chain = chain.clone();
     simulation.set_application(node, move |event| match event {
