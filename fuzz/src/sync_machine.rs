@@ -24,7 +24,7 @@ const MAX_OPERATIONS: usize = 200;
 const MAX_STEPS: usize = 1000;
 
 /// Headers that may wait for their blocks.
-const MAX_WAITING_HEADERS: u64 = 4000;
+const MAX_WAITING_HEADERS: u64 = 6000;
 
 /// [`Setting`], then operations.
 pub fn sync_machine(data: &[u8]) {

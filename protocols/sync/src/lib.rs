@@ -76,7 +76,7 @@
 //!
 //! | what | bound |
 //! |---|---|
-//! | headers that wait for their blocks | 4000, and as many of a rival chain |
+//! | headers that wait for their blocks | 6000, and as many of a rival chain |
 //! | blocks that are left for a heavier chain | 1000 |
 //! | headers that are taken | up to 2 h ahead of the wall clock |
 //! | blocks asked for ahead of the last applied one | 1024 |

@@ -130,6 +130,14 @@ impl Window {
         self.entries.push_back(Entry { info, stage: Stage::Wanted });
     }
 
+    /// The height of the first block that is to be asked for.
+    pub(crate) fn first_wanted_height(&mut self) -> Option<u64> {
+        while self.entries.get(self.first_wanted).is_some_and(|entry| entry.stage != Stage::Wanted) {
+            self.first_wanted += 1;
+        }
+        self.entries.get(self.first_wanted).map(|entry| entry.info.height)
+    }
+
     /// The next block to be asked for, within `max_blocks` of the anchor, while what has arrived and
     /// will arrive stays within `max_bytes` at `expected_bytes` for each. The very next block may
     /// always be asked for.
@@ -139,9 +147,7 @@ impl Window {
         max_bytes: usize,
         expected_bytes: usize,
     ) -> Option<HeaderInfo> {
-        while self.entries.get(self.first_wanted).is_some_and(|entry| entry.stage != Stage::Wanted) {
-            self.first_wanted += 1;
-        }
+        self.first_wanted_height()?;
         let index = self.first_wanted;
         let entry = self.entries.get(index)?;
         let expected = (self.in_flight + 1).saturating_mul(expected_bytes);

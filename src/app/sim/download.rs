@@ -68,6 +68,8 @@ pub struct Downloaded {
 
 /// What all runs of a download share.
 struct Made {
+    /// Of how many blocks of which size.
+    key: (usize, usize),
     honest: Arc<MadeChain>,
     /// Verified blocks all the same, and of little weight.
     light: Arc<MadeChain>,
@@ -79,16 +81,12 @@ struct Made {
 impl Made {
     /// Making the chain takes longer than a run, so it is kept from run to run.
     fn of(download: &Download) -> Arc<Self> {
-        static LAST: Mutex<Option<((usize, usize), Arc<Made>)>> = Mutex::new(None);
+        static LAST: Mutex<Option<Arc<Made>>> = Mutex::new(None);
         let key = (download.blocks, download.block_bytes);
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((known, made)) if *known == key => Arc::clone(made),
-            _ => {
-                let made = Arc::new(Self::new(download));
-                *last = Some((key, Arc::clone(&made)));
-                made
-            }
+            Some(made) if made.key == key => Arc::clone(made),
+            _ => Arc::clone(last.insert(Arc::new(Self::new(download)))),
         }
     }
 
@@ -101,7 +99,15 @@ impl Made {
         let checked: Vec<_> = honest.blocks().skip(1).map(|bytes| checked(&rules, bytes)).collect();
         store.append(&checked).expect("the chain is made in order");
         let chain_id = block_hash(&genesis).expect("the genesis block has a hash");
-        Self { honest: Arc::new(honest), light: Arc::new(light), store: Arc::new(store), rules, chain_id }
+        let key = (download.blocks, download.block_bytes);
+        Self {
+            key,
+            honest: Arc::new(honest),
+            light: Arc::new(light),
+            store: Arc::new(store),
+            rules,
+            chain_id,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
 use spacetime_core::wire::{Frame, GetBlock, MessageType};
-use spacetime_core::{CloseReason, ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError};
+use spacetime_core::{CloseReason, ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError, Time};
 
 use super::peers::Peer;
 use super::{Asked, Downloader, Request};
@@ -63,7 +63,8 @@ impl<R: ChainRules> Downloader<R> {
     /// Asks for wanted blocks, each from the best of the peers that have shown to have it, of those
     /// that blocks are downloaded from already, or one more.
     pub(super) fn ask_for_blocks(&mut self, cx: &mut Context<'_, Event>) {
-        while let Some(wanted) = self.next_wanted() {
+        let max_height = self.max_height(cx.now());
+        while let Some(wanted) = self.next_wanted(max_height) {
             let Some(connection) = self.choose_peer(&wanted) else { break };
             let HeaderInfo { height, hash, .. } = wanted;
             let expect = Expect {
@@ -89,20 +90,20 @@ impl<R: ChainRules> Downloader<R> {
                 }
             }
         }
-        let all_wait = self.next_wanted().is_none();
-        let waiting = self.followed.window.next_request().filter(|_| all_wait);
-        self.stall.set_waiting(waiting, cx.now());
+        let all_wait = self.next_wanted(max_height).is_none() || !self.is_chain_proven;
+        self.stall.set_waiting(self.followed.window.next_request(), all_wait, cx.now());
     }
 
-    fn next_wanted(&mut self) -> Option<HeaderInfo> {
+    fn next_wanted(&mut self, max_height: u64) -> Option<HeaderInfo> {
         let (max_blocks, max_bytes) = (self.config.max_window_blocks(), self.config.max_window_bytes());
-        self.followed.window.next_wanted(max_blocks, max_bytes, self.expected_bytes)
+        let wanted = self.followed.window.next_wanted(max_blocks, max_bytes, self.expected_bytes);
+        wanted.filter(|wanted| wanted.height <= max_height)
     }
 
     fn choose_peer(&self, wanted: &HeaderInfo) -> Option<ConnectionId> {
         let busy_peers = self.peers.count(|peer| peer.in_flight > 0);
         let may_use_another = busy_peers < self.config.parallel_downloads();
-        let has_it = |peer: &Peer| peer.can_be_asked() && peer.shown_height >= wanted.height;
+        let has_it = |peer: &Peer| peer.can_send(wanted.height);
         // Whoever is slow is of use only where nobody is fast.
         let has_fast = self.peers.any(|peer| has_it(peer) && !peer.pace.is_slow());
         self.peers
@@ -114,19 +115,34 @@ impl<R: ChainRules> Downloader<R> {
             .map(|(connection, _)| connection)
     }
 
-    /// If one peer has held up all others for too long, another one is asked.
+    /// Who holds up all others, and with which block.
+    pub(super) fn staller(&self) -> Option<(ConnectionId, u64)> {
+        match self.requests.get(&self.stall.waiting()?)? {
+            Request { connection, asked: Asked::Block { height, .. }, .. } => Some((*connection, *height)),
+            _ => None,
+        }
+    }
+
+    /// When it has done so for too long.
+    pub(super) fn stalled_at(&self) -> Option<Time> {
+        let (staller, height) = self.staller()?;
+        let is_line_good = self
+            .peers
+            .iter()
+            .any(|(connection, peer)| connection != staller && peer.can_send(height) && peer.is_fast());
+        self.stall.deadline(is_line_good)
+    }
+
+    /// If one peer has held up all others for too long, another one is asked. If there is none, a rival of
+    /// the chain may be the better one.
     pub(super) fn pass_over_staller(&mut self, cx: &Context<'_, Event>) {
-        let Some(request) = self.stall.take_due(cx.now()) else { return };
-        let Some(Request { connection, asked: Asked::Block { height, .. }, .. }) =
-            self.requests.get(&request)
-        else {
+        if self.stalled_at().is_none_or(|at| at > cx.now()) {
             return;
-        };
-        let (staller, height) = (*connection, *height);
-        let can_help = |(connection, peer): (ConnectionId, &Peer)| {
-            connection != staller && peer.can_be_asked() && peer.shown_height >= height
-        };
-        if self.peers.iter().any(can_help) {
+        }
+        let Some((staller, height)) = self.staller() else { return };
+        self.stall.wait_again(cx.now());
+        self.next_block_failures = self.next_block_failures.saturating_add(1);
+        if self.peers.iter().any(|(connection, peer)| connection != staller && peer.can_send(height)) {
             self.stall.passed_over();
             self.pass_over(cx, staller);
         }

@@ -12,13 +12,13 @@ use super::peers::Peer;
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
 
-/// Headers that may wait for their blocks: two messages full, so that one is downloaded while the
-/// blocks of the other are. As many of a rival chain are kept.
-pub(super) const MAX_WAITING_HEADERS: usize = 4000;
+/// Headers that may wait for their blocks: three messages full, so that one is downloaded while the
+/// blocks of the others are. As many of a rival chain are kept.
+pub(super) const MAX_WAITING_HEADERS: usize = 6000;
 
 /// How long one peer is waited for alone, where another could be asked. An answer that comes later
 /// is used all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The same while more headers wait than a window of blocks has: nothing is held up, and on a line
 /// that is full of blocks headers take long.
@@ -251,7 +251,9 @@ impl<R: ChainRules> Downloader<R> {
         let knows_headers = self.followed.window.len() > 0;
         let has_room = self.followed.window.len() + max_headers <= MAX_WAITING_HEADERS;
         let mut may_ask = self.headers_asked.is_none();
-        let has_rival = self.rival.is_some();
+        let anchor_height = self.followed.window.anchor().height;
+        let rivals_below =
+            self.rival.as_ref().map_or(u64::MAX, |rival| rival.makes_room_below(anchor_height));
         if may_ask
             && let Some((from, end)) =
                 self.rival.as_ref().filter(|it| it.wants_headers()).map(|it| (it.from, it.head().hash))
@@ -265,7 +267,8 @@ impl<R: ChainRules> Downloader<R> {
         let is_of_use = |peer: &Peer| {
             let has_head = peer.shown_height >= head.height;
             !peer.has_nothing_newer
-                && (has_room && (has_head || !knows_headers) || !has_rival && !has_head && knows_headers)
+                && (has_room && (has_head || !knows_headers)
+                    || !has_head && knows_headers && peer.shown_height < rivals_below)
         };
         let candidates = self.peers.in_turn_by(
             |peer| peer.can_be_asked_for_headers() && (may_ask && is_of_use(peer) || is_unsure(peer)),
@@ -274,6 +277,7 @@ impl<R: ChainRules> Downloader<R> {
                 (!peer.has_answered || knows_headers && peer.shown_height < head.height, peer.in_flight > 0)
             },
         );
+        let rival_from = self.rival.as_ref().map(|rival| rival.from);
         let now = cx.now();
         let holds_place = |peer: &Peer| peer.is_asked_for_headers && peer.headers_asked_at + PLACE_TIME > now;
         let mut places = self.config.max_peers().saturating_sub(self.peers.count(holds_place));
@@ -281,7 +285,7 @@ impl<R: ChainRules> Downloader<R> {
             let Some(peer) = self.peers.get_mut(connection).filter(|_| places > 0) else { return };
             let is_asked = if is_unsure(peer) {
                 self.request_probe(cx, connection, head)
-            } else if may_ask && is_of_use(peer) {
+            } else if may_ask && is_of_use(peer) && Some(connection) != rival_from {
                 let locator = self.question_for(connection);
                 let is_asked = self.request_headers(cx, connection, locator, max_headers);
                 may_ask &= !is_asked;

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod headers;
+mod hold;
 mod marks;
 mod pace;
 mod peers;
@@ -11,6 +12,7 @@ mod stall;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use hold::Hold;
 use marks::Marks;
 use peers::Peers;
 use rival::Rival;
@@ -73,6 +75,7 @@ pub(crate) struct Downloader<R> {
     peers: Peers,
     requests: BTreeMap<RequestId, Request>,
     stall: Stall,
+    hold: Hold,
     /// When a peer was asked for headers, and whether for more of the followed chain. Another one is asked
     /// once it has answered, or has had its time.
     headers_asked: Option<(Time, bool)>,
@@ -107,6 +110,7 @@ impl<R: ChainRules> Downloader<R> {
             peers: Peers::new(rng),
             requests: BTreeMap::new(),
             stall: Stall::new(),
+            hold: Hold::default(),
             headers_asked: None,
             next_block_failures: 0,
             is_refused: false,
@@ -283,7 +287,7 @@ impl<R: ChainRules> Downloader<R> {
     pub(crate) fn on_applied(&mut self, cx: &mut Context<'_, Event>, last: HeaderInfo, tip: HeaderInfo) {
         let tip_before = self.followed.tip().hash;
         if self.is_trying {
-            self.on_trial_ended(&last, &tip);
+            self.on_trial_ended(&last, &tip, cx.now());
         } else {
             let before = self.followed.window.anchor().height;
             match self.followed.applied(&last, &tip) {
@@ -342,6 +346,7 @@ impl<R: ChainRules> Downloader<R> {
     /// Stops downloading. Blocks that are on their way are let go when they arrive.
     pub(crate) fn stop(&mut self, cx: &mut Context<'_, Event>) {
         self.is_stopped = true;
+        self.hold = Hold::default();
         self.forget_headers();
         self.go_on(cx);
     }
@@ -358,8 +363,14 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        let deadlines =
-            [self.peers.deadline(), self.next_headers_at(), self.stall.deadline(), self.stale_at()];
+        let deadlines = [
+            self.peers.deadline(),
+            self.next_headers_at(),
+            self.stalled_at(),
+            self.stale_at(),
+            self.hold.deadline(),
+            self.rival.as_ref().and_then(Rival::overdue_at),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -372,6 +383,9 @@ impl<R: ChainRules> Downloader<R> {
             // Everybody may be on a chain that nobody has told us of.
             self.tip_since = Some(cx.now());
             self.peers.ask_all_again();
+        }
+        if let Some(rival) = &mut self.rival {
+            rival.on_deadline(cx.now());
         }
         self.pass_over_staller(cx);
         self.go_on(cx);

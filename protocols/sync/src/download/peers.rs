@@ -12,6 +12,9 @@ use crate::{CAPABILITY, CAPABILITY_VERSION};
 /// How long a peer is not asked that failed too often in a row.
 const LONG_REST: Duration = Duration::from_secs(600);
 
+/// How long after a peer had a chain that is lighter than the followed one it is asked again.
+const LIGHTER_CHAIN_WAIT: Duration = Duration::from_secs(60);
+
 /// How long after a peer had nothing newer for the first time it is asked again; then twice as long
 /// each time, up to the configured interval.
 const FIRST_POLL_WAIT: Duration = Duration::from_secs(1);
@@ -71,6 +74,16 @@ impl Peer {
 
     pub(super) const fn can_be_asked_for_headers(&self) -> bool {
         self.can_be_asked() && !self.is_asked_for_headers
+    }
+
+    /// Whether it can be asked for the block of this height.
+    pub(super) const fn can_send(&self, height: u64) -> bool {
+        self.can_be_asked() && self.shown_height >= height
+    }
+
+    /// Whether it has sent good blocks, and soon.
+    pub(super) fn is_fast(&self) -> bool {
+        self.is_proven && !self.pace.is_slow()
     }
 
     /// Whom to ask for a block first: who has not failed to send it, has sent good ones, has least to
@@ -244,6 +257,18 @@ impl Peers {
         if !peer.rests {
             let again = now + self.rng.jitter(wait.min(config.poll_interval()));
             self.deadlines.set_earlier(connection, again);
+        }
+    }
+
+    /// A peer has a chain that is not worth following: it is asked again after a while, or when it has news.
+    pub(super) fn wait_long(&mut self, connection: ConnectionId, now: Time) {
+        self.end_turn(connection);
+        if let Some(peer) = self.map.get_mut(connection) {
+            peer.has_nothing_newer = true;
+            peer.locator_index = 0;
+            if !peer.rests {
+                self.deadlines.set(connection, now + self.rng.jitter(LIGHTER_CHAIN_WAIT));
+            }
         }
     }
 

@@ -2,27 +2,25 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use bytes::Bytes;
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::wire::{GetBlock, MessageType};
-use spacetime_core::{ConnectionId, Context, Expect, Hash};
+use spacetime_core::{ConnectionId, Context, Expect, Hash, Time};
 
-use super::headers::MAX_WAITING_HEADERS;
+use super::headers::{MAX_WAITING_HEADERS, PATIENCE};
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
-
-/// How long the first block of a rival chain may take.
-const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far its first block has come.
 #[derive(Debug)]
 enum Trial {
     /// Not asked for.
     None,
-    /// Asked for.
-    Asked,
+    /// Asked for at this time.
+    Asked(Time),
+    /// Asked for, and it takes long. Another rival may take the place of this one.
+    Overdue,
     /// It has arrived.
     Arrived(Bytes),
     /// It is being applied.
@@ -35,7 +33,7 @@ enum Trial {
 ///
 /// Headers cost nothing to make up, whatever they claim. So a rival chain must have its first block
 /// verified before it takes the place of the one that is followed, which goes on meanwhile. There is
-/// one rival at a time, of at most 4000 headers: 352 KB, whatever is offered. A peer that offers what
+/// one rival at a time, of at most 6000 headers: 528 KB, whatever is offered. A peer that offers what
 /// it cannot prove waits longer each time before it may offer again.
 #[derive(Debug)]
 pub(super) struct Rival {
@@ -58,6 +56,30 @@ impl Rival {
 
     pub(super) const fn wants_headers(&self) -> bool {
         self.is_undecided && matches!(self.trial, Trial::None)
+    }
+
+    /// Another one that parts below this height may take its place: any, if its block takes long; one that
+    /// parts lower, if the blocks before it are not verified yet.
+    pub(super) const fn makes_room_below(&self, anchor_height: u64) -> u64 {
+        match self.trial {
+            Trial::Overdue => u64::MAX,
+            Trial::None if self.fork.height > anchor_height => self.fork.height,
+            Trial::None | Trial::Asked(_) | Trial::Arrived(_) | Trial::Applying => 0,
+        }
+    }
+
+    /// When its block takes long.
+    pub(super) fn overdue_at(&self) -> Option<Time> {
+        match self.trial {
+            Trial::Asked(at) => Some(at + PATIENCE),
+            _ => None,
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, now: Time) {
+        if self.overdue_at().is_some_and(|at| at <= now) {
+            self.trial = Trial::Overdue;
+        }
     }
 
     fn weight(&self, rules: &impl ChainRules, max: usize) -> u128 {
@@ -86,8 +108,13 @@ impl<R: ChainRules> Downloader<R> {
                 rival.headers.extend(fresh.into_iter().take(room));
             }
             // One after the other.
-            Some(_) => self.peers.wait_for_newer(from, &self.config, cx.now()),
-            None => {
+            Some(rival) if fork.height >= rival.makes_room_below(self.followed.window.anchor().height) => {
+                self.peers.wait_for_newer(from, &self.config, cx.now());
+            }
+            // What it has offered does not come, and it offers it again.
+            Some(rival) if rival.from == from && fork.height == rival.fork.height => {}
+            _ => {
+                self.peers.end_turn(from);
                 let (is_undecided, trial) = (false, Trial::None);
                 self.rival = Some(Rival { from, fork, headers: fresh, is_whole, is_undecided, trial });
             }
@@ -135,14 +162,14 @@ impl<R: ChainRules> Downloader<R> {
         let is_wanted = is_heavier == Some(true) || self.is_doubtful();
         let is_verified_below = rival.fork.height <= self.followed.window.anchor().height;
         if is_heavier == Some(true) && self.followed.window.len() == 0 {
-            return self.follow_rival(0);
+            return self.follow_rival(0, cx.now());
         }
         let from = rival.from;
         if is_wanted && is_verified_below {
             self.try_rival(cx);
         } else if is_heavier == Some(false) && !is_wanted {
             self.rival = None;
-            self.peers.wait_for_newer(from, &self.config, cx.now());
+            self.peers.wait_long(from, cx.now());
         } else if let Some(rival) = &mut self.rival {
             rival.is_undecided = is_heavier.is_none();
         }
@@ -157,11 +184,11 @@ impl<R: ChainRules> Downloader<R> {
             self.rival = None;
             return;
         }
-        let timeout = TRIAL_TIMEOUT.min(self.config.request_timeout());
+        let timeout = self.config.request_timeout();
         let expect = Expect { answer: MessageType::BLOCK, object_id: Some(hash), timeout };
         match cx.request(from, &GetBlock { hash }, expect) {
             Ok(id) => {
-                rival.trial = Trial::Asked;
+                rival.trial = Trial::Asked(cx.now());
                 self.requests.insert(id, Request::new(from, Asked::Trial(hash), cx.now()));
             }
             Err(_) => {
@@ -193,7 +220,7 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     /// The block was verified, or was not.
-    pub(super) fn on_trial_ended(&mut self, last: &HeaderInfo, tip: &HeaderInfo) {
+    pub(super) fn on_trial_ended(&mut self, last: &HeaderInfo, tip: &HeaderInfo, now: Time) {
         self.is_trying = false;
         let has_passed = self
             .rival
@@ -209,11 +236,11 @@ impl<R: ChainRules> Downloader<R> {
             self.followed.reorganise(&rival.fork, *tip);
             rival.fork = *tip;
             rival.headers.remove(0);
-            return self.follow_rival(0);
+            return self.follow_rival(0, now);
         }
         let is_heavier = self.rival.as_ref().and_then(|rival| self.rival_is_heavier(rival));
         if is_heavier == Some(true) || self.is_doubtful() {
-            self.follow_rival(1);
+            self.follow_rival(1, now);
         } else {
             self.rival = None;
         }
@@ -225,8 +252,14 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     /// The rival takes the place of what was followed. So many blocks of it are verified.
-    fn follow_rival(&mut self, verified: usize) {
+    fn follow_rival(&mut self, verified: usize, now: Time) {
         let Some(rival) = self.rival.take() else { return };
+        if self.next_block_failures > 0
+            && let Some((staller, _)) = self.staller()
+        {
+            // What it has offered does not come.
+            self.peers.rest_after_failure(staller, &self.config, now);
+        }
         let Rival { from, fork, headers, is_whole, .. } = rival;
         self.give_up_blocks();
         self.followed.follow(fork, &headers, verified);

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use spacetime_core::{RequestId, Time};
 
-/// How long the block after the last applied one is waited for, once nothing else can be asked for,
-/// before another peer is asked for it (Bitcoin Core).
+/// How long the block after the last applied one is waited for, where nothing else can be asked for,
+/// before another peer is asked for it (Bitcoin Core). Where another one has sent its blocks faster than
+/// that, this holds whatever happened before: it is not the line.
 const MIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Twice as long after each peer that was passed over, up to this: if all are slow it is the line
@@ -17,34 +18,43 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(64);
 #[derive(Debug)]
 pub(super) struct Stall {
     timeout: Duration,
-    /// The request that all others wait for, and since when they do.
+    /// The request for the block after the last applied one, and since when it is that.
     waiting: Option<(RequestId, Time)>,
+    /// Nothing else can be asked for.
+    all_wait: bool,
 }
 
 impl Stall {
     pub(super) const fn new() -> Self {
-        Self { timeout: MIN_TIMEOUT, waiting: None }
+        Self { timeout: MIN_TIMEOUT, waiting: None, all_wait: false }
     }
 
-    /// Everything waits for the answer to this request, or nothing does.
-    pub(super) fn set_waiting(&mut self, request: Option<RequestId>, now: Time) {
+    /// This is the request for the block after the last applied one, if it was asked for, and whether
+    /// nothing else can be asked for.
+    pub(super) fn set_waiting(&mut self, request: Option<RequestId>, all_wait: bool, now: Time) {
+        self.all_wait = all_wait;
         if self.waiting.map(|(waiting, _)| waiting) != request {
             self.waiting = request.map(|request| (request, now));
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
-        self.waiting.map(|(_, since)| since + self.timeout)
+    /// The request for the block after the last applied one.
+    pub(super) fn waiting(&self) -> Option<RequestId> {
+        self.waiting.map(|(request, _)| request)
     }
 
-    /// The request that was waited for too long. It is waited for as long again.
-    pub(super) fn take_due(&mut self, now: Time) -> Option<RequestId> {
-        let (request, since) = self.waiting?;
-        if since + self.timeout > now {
-            return None;
+    /// When it has been waited for too long; `is_line_good` if another peer has shown to be faster.
+    pub(super) fn deadline(&self, is_line_good: bool) -> Option<Time> {
+        let (_, since) = self.waiting?;
+        if is_line_good {
+            return Some(since + MIN_TIMEOUT);
         }
-        self.waiting = Some((request, now));
-        Some(request)
+        self.all_wait.then(|| since + self.timeout)
+    }
+
+    /// It is waited for as long again.
+    pub(super) fn wait_again(&mut self, now: Time) {
+        self.waiting = self.waiting.map(|(request, _)| (request, now));
     }
 
     /// A peer was passed over for it.
