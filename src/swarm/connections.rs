@@ -78,7 +78,7 @@ impl Connections {
             return Some(input);
         }
         let held = match &input {
-            Input::Closed(_, CloseReason::Transport(_), _) => None,
+            Input::Closed(_, CloseReason::Transport(_) | CloseReason::Insecure(_), _) => None,
             Input::Frames(connection, ..) | Input::Closed(connection, ..) => self.held.get_mut(*connection),
             _ => None,
         };

@@ -153,6 +153,84 @@ async fn where_somebody_has_proven_who_it_is_plaintext_will_not_do_any_more() {
 }
 
 #[tokio::test]
+async fn who_is_proven_at_a_pinned_address_is_expected_there_without_the_pin_as_well() {
+    let near = transport(&optional());
+    let far = TlsConfig::new(key());
+    let mut listener = listen(&far).await;
+    let address = listener.local_address();
+    let pinned = address.clone().pinned(far.peer_id());
+    let dial = async { near.dial(&pinned).await?.upgrade.await };
+    let (dialled, accepted) = tokio::join!(dial, accept(&mut *listener));
+    assert!(dialled.is_ok() && accepted.is_ok());
+    drop(listener);
+    let listener = TcpListener::bind(address.to_string()).await.unwrap();
+    let serve = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(&[1, 0, 0, 0, 2]).await;
+        }
+    };
+    let dial = async { near.dial(&address).await?.upgrade.await };
+    tokio::select! {
+        () = serve => {}
+        dialled = dial => assert_eq!(reason(dialled), Some(SecurityError::Plaintext)),
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_begins_to_answer_in_tls_is_not_dialled_in_plaintext() {
+    // An alert, and the end.
+    let (address, served) = plaintext_listener(&[0x15, 3, 3, 0, 2]).await;
+    let dials = async {
+        assert!(dial(&optional(), &address).await.is_err());
+        let mut end = TcpStream::connect(address.to_string()).await.unwrap();
+        end.write_all(b"no_TL").await.unwrap();
+    };
+    assert_eq!(tokio::join!(served, dials).0, 1, "the one that ended it");
+}
+
+#[tokio::test]
+async fn whoever_speaks_tls_after_a_silence_is_refused_by_name() {
+    let served = optional().with_plaintext_after(Some(Duration::from_millis(20)));
+    for config in [served, TlsConfig::new(key()).with_mode(TlsMode::Off)] {
+        for (words, is_tls) in [(&[0x16, 3, 1, 2, 0][..], true), (&[0x16, 0, 0, 0, 1], false)] {
+            let mut listener = listen(&config).await;
+            let mut stream = TcpStream::connect(listener.local_address().to_string()).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut accepted = accept(&mut *listener).await.unwrap();
+            let speak = async {
+                for byte in words {
+                    stream.write_all(&[*byte]).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let mut heard = vec![0; words.len()];
+            let (_, read) = tokio::join!(speak, accepted.stream.read_exact(&mut heard));
+            let refusal = read.map(|_| accepted).err().map(|error| reason(Err::<Connected, _>(error)));
+            assert_eq!(refusal, is_tls.then_some(Some(SecurityError::Encrypted)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plaintext_peer_may_say_more_than_a_handshake_of_tls() {
+    let mut listener = listen(&optional()).await;
+    let mut stream = TcpStream::connect(listener.local_address().to_string()).await.unwrap();
+    let words = vec![7; 100_000];
+    let speak = async { stream.write_all(&words).await.unwrap() };
+    let listens = async { hears(&mut accept(&mut *listener).await.unwrap(), &words).await };
+    tokio::join!(speak, listens);
+}
+
+#[test]
+fn a_choice_of_peers_needs_encryption_of_all() {
+    for mode in [TlsMode::Required, TlsMode::Optional, TlsMode::Off] {
+        let allowed = TlsConfig::new(key()).with_mode(mode).with_allowed_peers([key().peer_id()]);
+        assert_eq!(allowed.validate().is_ok(), mode == TlsMode::Required);
+    }
+}
+
+#[tokio::test]
 async fn a_node_without_tls_is_a_plain_one() {
     let off = || TlsConfig::new(key()).with_mode(TlsMode::Off);
     let mut listener = listen(&off()).await;

@@ -12,6 +12,8 @@ use crate::close::CloseReason;
 pub enum SecurityError {
     /// The peer does not encrypt.
     Plaintext,
+    /// The peer encrypts, and this node does not.
+    Encrypted,
     /// There is no version of the encryption that both ends speak.
     WrongVersion,
     /// There is no cipher, key exchange or signature that both ends know.
@@ -59,6 +61,7 @@ impl SecurityError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Plaintext => "plaintext",
+            Self::Encrypted => "encrypted",
             Self::WrongVersion => "wrong-tls-version",
             Self::Incompatible => "incompatible",
             Self::WrongProtocol => "wrong-protocol",
@@ -87,6 +90,7 @@ impl fmt::Display for SecurityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Plaintext => "the peer does not encrypt",
+            Self::Encrypted => "the peer encrypts, and this node does not",
             Self::WrongVersion => "there is no common version of TLS",
             Self::Incompatible => "there is no common cipher, key exchange or signature",
             Self::WrongProtocol => "the peer does not speak this protocol over TLS",

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::address::Address;
 use crate::connection::ConnectionId;
 use crate::hash::Hash;
 use crate::offence::Offence;
@@ -19,6 +20,8 @@ pub enum Signal {
     Offence {
         /// On which connection.
         connection: ConnectionId,
+        /// Where that came from, or where it was dialled; none if the peer has left before.
+        address: Option<Address>,
         /// Who.
         identity: Identity,
         /// What.

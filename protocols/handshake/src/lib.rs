@@ -284,8 +284,9 @@ impl Handshake {
         let Some(opening) = cx.opening(connection) else {
             return Ok(());
         };
-        // Who was dialled by its peer id must at least claim to be that peer.
-        if opening.proven.is_none() && opening.address.peer_id().is_some() {
+        // Who has proven who it is is no version-1 node, and must say the same here. Who was dialled by
+        // its peer id must at least claim to be that peer.
+        if opening.proven.is_some() || opening.address.peer_id().is_some() {
             return Err(Refusal::Close(CloseReason::WrongPeer));
         }
         match frame {

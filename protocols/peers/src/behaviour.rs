@@ -260,6 +260,7 @@ impl Protocol for Peers {
             let by_nobody = matches!(
                 reason,
                 CloseReason::Transport(_)
+                    | CloseReason::Insecure(_)
                     | CloseReason::EndOfStream
                     | CloseReason::PingTimeout
                     | CloseReason::SlowReader
@@ -311,8 +312,8 @@ impl Protocol for Peers {
 
     fn on_signal(&mut self, cx: &mut Context<'_, Event>, signal: &Signal) {
         match signal {
-            Signal::Offence { connection, identity, offence } => {
-                self.charge(cx, *connection, identity, *offence);
+            Signal::Offence { connection, address, identity, offence } => {
+                self.charge(cx, *connection, address.as_ref(), identity, *offence);
             }
             Signal::AddressesLearned { from, addresses } => self.learn(cx, *from, addresses),
             Signal::RoundTrip { connection, duration } => {

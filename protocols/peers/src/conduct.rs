@@ -110,10 +110,16 @@ impl Peers {
     }
 
     /// A peer offended, before it was let in, in its session, or at its end.
+    ///
+    /// # Security
+    ///
+    /// A key costs nothing. One that was never let in is not charged, but where it comes from: else
+    /// whoever makes a new one for each connection would pay nothing, and fill the list of bans.
     pub(crate) fn charge(
         &mut self,
         cx: &mut Context<'_, Event>,
         connection: ConnectionId,
+        address: Option<&Address>,
         identity: &Identity,
         offence: Offence,
     ) {
@@ -122,7 +128,7 @@ impl Peers {
             self.sessions.get(connection).or_else(|| self.departed.get(&connection).map(Box::as_ref));
         let address = session.map(|it| &it.address).or(match identity {
             Identity::Claimed { address, .. } => Some(address),
-            Identity::Proven(_) => None,
+            Identity::Proven(_) => address,
         });
         let is_trusted = match address {
             Some(address) => self.trusts(address, Some(identity)),
@@ -133,10 +139,10 @@ impl Peers {
         }
         let host = session.map(|it| it.host.clone().into()).or_else(|| address.map(Target::host_of));
         let targets = match identity {
-            Identity::Proven(peer_id) => {
+            Identity::Proven(peer_id) if session.is_some() => {
                 [Some((Target::Peer(*peer_id), 1)), host.map(|it| (it, PEERS_BEHIND_A_HOST))]
             }
-            Identity::Claimed { .. } => [host.map(|it| (it, 1)), None],
+            Identity::Proven(_) | Identity::Claimed { .. } => [host.map(|it| (it, 1)), None],
         };
         let mut worst = Sentence::None;
         for (target, shared_by) in targets.into_iter().flatten() {

@@ -218,7 +218,8 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             cx.report(connection, kind.refused(session.is_version_1));
         } else if let Some((identity, is_version_1)) = self.departed.get(&connection) {
             let offence = kind.refused(*is_version_1);
-            cx.signal(Signal::Offence { connection, identity: identity.clone(), offence });
+            let identity = identity.clone();
+            cx.signal(Signal::Offence { connection, address: None, identity, offence });
         }
     }
 

@@ -156,6 +156,11 @@ impl TlsConfig {
         if self.certificates.len() > MAX_ISSUERS + 1 {
             return Err(InvalidTlsConfig::Certificates);
         }
+        let is_open =
+            self.authorities.is_empty() && self.pinned_keys.is_empty() && self.allowed_peers.is_none();
+        if self.mode != TlsMode::Required && !is_open {
+            return Err(InvalidTlsConfig::NotRequired);
+        }
         Ok(())
     }
 }
@@ -180,6 +185,8 @@ pub enum InvalidTlsConfig {
     Certificates,
     /// An authority's certificate is broken.
     Authorities,
+    /// Only some peers are wanted, and those that do not encrypt could not be told from them.
+    NotRequired,
 }
 
 impl fmt::Display for InvalidTlsConfig {
@@ -190,6 +197,9 @@ impl fmt::Display for InvalidTlsConfig {
                 "of the certificates, four at most, the first must be for the key of the node, and all whole"
             }
             Self::Authorities => "the certificate of an authority is broken",
+            Self::NotRequired => {
+                "authorities, pinned keys and a list of allowed peers need encryption to be required"
+            }
         })
     }
 }

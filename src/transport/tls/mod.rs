@@ -33,6 +33,8 @@ mod verifier;
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,8 +106,11 @@ impl<T: Transport> Transport for TlsTransport<T> {
             let Outgoing { upgrade } = dialling.await?;
             let upgrade = async move {
                 let connected = upgrade.await?;
-                match shared.connect(connected, &address).await {
-                    Err(error) if shared.may_fall_back(&address, &error) => {
+                let speaks_tls = Arc::new(AtomicBool::new(false));
+                match shared.connect(connected, &address, &speaks_tls).await {
+                    Err(error)
+                        if !speaks_tls.load(Ordering::Relaxed) && shared.may_fall_back(&address, &error) =>
+                    {
                         inner.dial(&address).await?.upgrade.await
                     }
                     result => result,
@@ -118,9 +123,6 @@ impl<T: Transport> Transport for TlsTransport<T> {
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
         let listening = self.inner.listen(address);
-        if self.shared.mode == TlsMode::Off {
-            return listening;
-        }
         let shared = Arc::clone(&self.shared);
         async move {
             let inner = listening.await?;
@@ -137,15 +139,30 @@ impl<T> fmt::Debug for TlsTransport<T> {
 }
 
 impl Shared {
-    async fn connect(&self, connected: Connected, address: &Address) -> io::Result<Connected> {
-        let securing = self.setup.connect(connected.stream, address.peer_id());
-        if !self.may_be_plaintext(address) {
-            return securing.await;
+    /// Secures a connection to an address; `speaks_tls` is set as soon as the peer answers in TLS.
+    async fn connect(
+        &self,
+        connected: Connected,
+        address: &Address,
+        speaks_tls: &Arc<AtomicBool>,
+    ) -> io::Result<Connected> {
+        let stream = OpeningStream::dialled(connected.stream, Arc::clone(speaks_tls));
+        let mut securing = pin!(self.setup.connect(stream, address.peer_id()));
+        let result = if self.may_be_plaintext(address) {
+            match timeout(FALL_BACK_AFTER, &mut securing).await {
+                Ok(result) => result,
+                // Slow, but no stranger to it.
+                Err(_) if speaks_tls.load(Ordering::Relaxed) => securing.await,
+                Err(_) => Err(refused(SecurityError::Plaintext)),
+            }
+        } else {
+            securing.await
+        };
+        let connected = result?;
+        if self.mode == TlsMode::Optional {
+            let mut proven_at = self.proven_at.lock().unwrap_or_else(PoisonError::into_inner);
+            proven_at.insert(address.endpoint().clone(), ());
         }
-        let result = timeout(FALL_BACK_AFTER, securing).await;
-        let connected = result.unwrap_or_else(|_| Err(refused(SecurityError::Plaintext)))?;
-        let mut proven_at = self.proven_at.lock().unwrap_or_else(PoisonError::into_inner);
-        proven_at.insert(address.endpoint().clone(), ());
         Ok(connected)
     }
 
@@ -172,6 +189,10 @@ impl Shared {
 
     async fn accept(&self, connected: Connected) -> io::Result<Connected> {
         let mut stream = OpeningStream::new(connected.stream);
+        if self.mode == TlsMode::Off {
+            stream.set_plaintext();
+            return Ok(Connected::unproven(stream));
+        }
         let is_tls = match self.plaintext_after {
             Some(silence) if self.mode == TlsMode::Optional => {
                 match timeout(silence, stream.is_tls()).await {
@@ -185,7 +206,7 @@ impl Shared {
         match self.mode {
             _ if is_tls => self.setup.accept(stream).await,
             TlsMode::Optional => {
-                stream.set_opened();
+                stream.set_plaintext();
                 Ok(Connected::unproven(stream))
             }
             _ => Err(refused(SecurityError::Plaintext)),

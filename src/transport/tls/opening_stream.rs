@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use spacetime_core::SecurityError;
@@ -34,11 +36,29 @@ pub(super) struct OpeningStream {
     unread: std::ops::Range<usize>,
     /// Bytes that the peer may still send; no end of them once it is known.
     left: Option<usize>,
+    /// It is served in plaintext before it has said enough to tell that from TLS.
+    watches_for_tls: bool,
+    /// Set when the first thing that the peer says is TLS.
+    speaks_tls: Option<Arc<AtomicBool>>,
 }
 
 impl OpeningStream {
     pub(super) const fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, sniffed: [0; SNIFFED_BYTES], unread: 0..0, left: Some(MAX_HANDSHAKE_BYTES) }
+        Self {
+            stream,
+            sniffed: [0; SNIFFED_BYTES],
+            unread: 0..0,
+            left: Some(MAX_HANDSHAKE_BYTES),
+            watches_for_tls: false,
+            speaks_tls: None,
+        }
+    }
+
+    /// The stream to a peer that was dialled, and is expected to answer in TLS.
+    pub(super) fn dialled(stream: Box<dyn Stream>, speaks_tls: Arc<AtomicBool>) -> Self {
+        let mut this = Self::new(stream);
+        this.speaks_tls = Some(speaks_tls);
+        this
     }
 
     /// Looks at the first bytes, and says whether they are TLS. Ends early where they cannot be.
@@ -69,9 +89,30 @@ impl OpeningStream {
         self.unread.end == 0
     }
 
-    /// The peer is known, or is not to be: it may send what it wants.
+    /// The peer is known: it may send what it wants.
     pub(super) const fn set_opened(&mut self) {
         self.left = None;
+    }
+
+    /// The peer is served in plaintext. If it then turns out to speak TLS, it is refused by name:
+    /// taken for a frame, the beginning of that would be an offence.
+    pub(super) fn set_plaintext(&mut self) {
+        self.left = None;
+        self.watches_for_tls = self.unread.end < SNIFFED_BYTES && self.may_be_tls();
+    }
+
+    /// Looks at what was read behind the sniffed bytes, as long as it may be TLS.
+    fn watch(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = self.sniffed.get_mut(self.unread.end..).unwrap_or(&mut []);
+        let count = room.len().min(bytes.len());
+        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        // They have been read.
+        self.unread = self.unread.end + count..self.unread.end + count;
+        self.watches_for_tls = self.may_be_tls();
+        if self.watches_for_tls && self.unread.end == SNIFFED_BYTES {
+            return Err(refused(SecurityError::Encrypted));
+        }
+        Ok(())
     }
 }
 
@@ -90,6 +131,21 @@ impl AsyncRead for OpeningStream {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let bytes = buffer.filled().get(before..).unwrap_or(&[]);
+        if let [0x14..=0x17, 0x03, ..] = bytes
+            && let Some(speaks_tls) = &this.speaks_tls
+        {
+            speaks_tls.store(true, Ordering::Relaxed);
+        }
+        if !bytes.is_empty() {
+            this.speaks_tls = None;
+        }
+        if this.watches_for_tls
+            && let Err(error) = this.watch(bytes)
+        {
+            buffer.set_filled(before);
+            return Poll::Ready(Err(error));
+        }
         if let Some(left) = &mut this.left {
             match left.checked_sub(buffer.filled().len() - before) {
                 Some(fewer) => *left = fewer,

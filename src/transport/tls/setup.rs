@@ -18,7 +18,7 @@ use super::opening_stream::OpeningStream;
 use super::refusal::{named, refused};
 use super::secured_stream::SecuredStream;
 use super::verifier::{Trust, Verifier, peer_id};
-use crate::transport::{Connected, Stream};
+use crate::transport::Connected;
 
 /// What is spoken inside of TLS, as ALPN (RFC 7301) names it.
 const PROTOCOL: &[u8] = b"spacetime/1";
@@ -96,7 +96,7 @@ impl Setup {
     /// Secures a connection that this node opened, and refuses all but the expected peer.
     pub(super) async fn connect(
         &self,
-        stream: Box<dyn Stream>,
+        stream: OpeningStream,
         expected: Option<PeerId>,
     ) -> std::io::Result<Connected> {
         let mut client = Arc::clone(&self.client);
@@ -104,7 +104,7 @@ impl Setup {
             let verifier = Verifier { trust: Arc::clone(&self.trust), expected };
             Arc::make_mut(&mut client).dangerous().set_certificate_verifier(Arc::new(verifier));
         }
-        let stream = TlsConnector::from(client).connect(NO_NAME.into(), OpeningStream::new(stream)).await;
+        let stream = TlsConnector::from(client).connect(NO_NAME.into(), stream).await;
         secured(stream.map_err(named)?.into())
     }
 }

@@ -484,7 +484,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
                 }
                 Delivery::Signal(signal) => {
                     self.input(&Input::Signal(&signal));
-                    if let Signal::Offence { connection, identity, offence } = signal {
+                    if let Signal::Offence { connection, identity, offence, .. } = signal {
                         self.events.push_back(Event::Offence { connection, identity, offence });
                     }
                 }

@@ -203,7 +203,8 @@ impl Network {
             Some(peer) => peer.identity.clone(),
             None => Self::identify(connection, &PeerInfo::default()),
         };
-        self.signal(Signal::Offence { connection: id, identity, offence });
+        let address = Some(connection.address.clone());
+        self.signal(Signal::Offence { connection: id, address, identity, offence });
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {

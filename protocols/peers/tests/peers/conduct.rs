@@ -39,12 +39,27 @@ fn who_offended_and_left_is_charged_with_its_host_as_if_it_was_there() {
     let peer = net.connect("9.9.9.9:1000", Some(id(5)), None).unwrap();
     net.end(peer, CloseReason::EndOfStream);
     let identity = Identity::Proven(id(5));
-    net.signal(Signal::Offence { connection: peer, identity, offence: SERIOUS });
+    net.signal(Signal::Offence { connection: peer, address: None, identity, offence: SERIOUS });
     let mut charged: Vec<_> = net.peers().state().standings.into_iter().map(|it| it.target).collect();
     charged.sort();
     let mut expected = [target("9.9.9.9"), Target::Peer(id(5))];
     expected.sort();
     assert_eq!(charged, expected);
+}
+
+#[test]
+fn a_key_that_was_never_let_in_pays_nothing_but_its_host_does() {
+    let mut net = node();
+    let peer = net.connect("9.9.9.9:1000", Some(id(5)), None).unwrap();
+    net.end(peer, CloseReason::EndOfStream);
+    // Another connection, of which nothing was heard but this.
+    let stranger = net.connect("9.9.9.8:1000", None, None).unwrap();
+    net.end(stranger, CloseReason::EndOfStream);
+    let address = Some("9.9.9.7:1000".parse().unwrap());
+    let identity = Identity::Proven(id(6));
+    net.signal(Signal::Offence { connection: stranger, address, identity, offence: SERIOUS });
+    let charged: Vec<_> = net.peers().state().standings.into_iter().map(|it| it.target).collect();
+    assert_eq!(charged, [target("9.9.9.7")]);
 }
 
 #[test]
