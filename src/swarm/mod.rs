@@ -403,7 +403,8 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
             Event::Closed { connection, peer, reason } => {
                 tracing::info!(%connection, peer = %peer.identity, %reason, "closed");
             }
-            Event::Refused { connection, reason } => tracing::info!(%connection, %reason, "not let in"),
+            // Whoever scans ports would fill the log.
+            Event::Refused { connection, reason } => tracing::debug!(%connection, %reason, "not let in"),
             Event::DialFailed { address, error, .. } => tracing::debug!(%address, %error, "dial failed"),
             Event::Offence { connection, identity, offence } => {
                 tracing::info!(%connection, peer = %identity, %offence, "offence");
