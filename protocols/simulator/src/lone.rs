@@ -7,7 +7,7 @@ use bytes::Buf as _;
 use spacetime_core::wire::{Frame, FrameReader, FrameRules, Message, MessageType, ReadStep};
 use spacetime_core::{
     Action, Address, CloseReason, ConnectionId, ConnectionMap, Context, Event, Limits, NetworkBehaviour, Now,
-    Offence, PeerId, Swarm, Time, Transmit,
+    Offence, PeerId, Rate, Swarm, Time, Transmit,
 };
 
 use super::clock::UNIX_START;
@@ -68,9 +68,11 @@ struct Ends {
 }
 
 impl<B: NetworkBehaviour> Lone<B> {
-    /// A behaviour with default limits.
+    /// A behaviour with default limits, but that whoever connects may do so as often as it wants.
     pub fn new(behaviour: B) -> Self {
-        Self::with_limits(behaviour, Limits::default())
+        let often = Rate { capacity: u32::MAX, interval: Duration::from_nanos(1) };
+        let limits = Limits::default().with_accept_rate_per_host(often).with_accept_rate_per_group(often);
+        Self::with_limits(behaviour, limits)
     }
 
     /// A behaviour with these limits.
