@@ -195,7 +195,7 @@ fn is_logged(tls: &str, cases: &[(&[u8], &str)]) {
     let folder = tempfile::tempdir().unwrap();
     let mut child = spacetime()
         .args(["start", "--datadir", folder.path().to_str().unwrap()])
-        .args(["--listen", "127.0.0.1:0", "--log", "info", "--tls", tls])
+        .args(["--listen", "127.0.0.1:0", "--log", "debug", "--tls", tls])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
