@@ -6,7 +6,8 @@ use std::convert::Infallible;
 
 use spacetime_core::wire::Announcement;
 use spacetime_core::{
-    Action, Claims, Context, DialError, Direction, Event, Input, Limits, Now, PeerInfo, Swarm, Violation,
+    Action, Claims, Context, DialError, Direction, Event, Input, Limits, Now, PeerInfo, Rate, Swarm,
+    Violation,
 };
 use spacetime_peers::{BucketKey, State};
 
@@ -98,7 +99,12 @@ impl Net {
         let rng = Rng::from_number(7);
         let peers = Peers::new(config, disk.clone(), unix_seconds, &rng).unwrap();
         let tree = Tree { gate: Gate::default(), peers };
-        let limits = Limits::default().with_max_connections(200);
+        // How often somebody may connect is the Swarm's affair.
+        let often = Rate { capacity: u32::MAX, interval: Duration::from_nanos(1) };
+        let limits = Limits::default()
+            .with_max_connections(200)
+            .with_accept_rate_per_host(often)
+            .with_accept_rate_per_group(often);
         let mut net = Self {
             swarm: Swarm::new(tree, PeerId([0; 32]), limits).unwrap(),
             now: Time::ZERO,

@@ -71,7 +71,7 @@ fn of_those_who_left_before_the_verdict_as_many_are_charged_as_are_remembered() 
     case.lone.give(witness, &Transaction { bytes: &transaction(1) });
     let [(item, _)] = case.received().try_into().unwrap();
     for number in 0..300 {
-        let leaver = case.connect(&format!("9.{}.{}.9:1", number / 250, number % 250), true);
+        let leaver = case.connect(&format!("{}.{}.9.9:1", 11 + number / 250, number % 250), true);
         case.lone.give(leaver, &Transaction { bytes: &transaction(1) });
         case.lone.end(leaver);
     }
