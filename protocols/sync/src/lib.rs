@@ -5,7 +5,7 @@
 //! * Headers first: a block is asked for only after its header has linked, one by one, to a block that
 //!   was verified, and only from a peer that has shown to have that header. A block that arrives is
 //!   taken only if it has the hash that was asked for.
-//! * The heaviest chain is followed, by [`ChainRules::weight`](spacetime_core::chain::ChainRules::weight).
+//! * The heaviest chain is followed, by [`ChainRules::weight`].
 //!   What headers claim only ranks whom to try: the tip moves by verified blocks, and where that means
 //!   to leave blocks for a heavier chain, in one step. See [forks](#forks).
 //! * Blocks come from several peers at a time and are applied in the order of the chain. What waits
