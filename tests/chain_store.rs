@@ -3,7 +3,7 @@
 
 use spacetime_core::Hash;
 use spacetime_core::chain::{
-    BlockHeader, ChainRules as _, DevelopmentChain, HEADER_BYTES, HeaderInfo, SpacetimeRules,
+    ChainRules as _, DevelopmentBranch, DevelopmentChain, HEADER_BYTES, HeaderInfo, SpacetimeRules,
     development_genesis,
 };
 use spacetime_network::store::{ChainStore, CheckedBlock, MemoryStore, RedbStore, StoreError};
@@ -22,21 +22,7 @@ fn info(block: &[u8]) -> HeaderInfo {
 
 /// So many blocks after this one, of another chain for each difficulty.
 fn branch(after: &[u8], blocks: usize, difficulty: i64) -> Vec<Vec<u8>> {
-    let mut parent = BlockHeader::decode(&after[..HEADER_BYTES]).unwrap();
-    let mut next = || {
-        let mut block = development_genesis();
-        let header = BlockHeader {
-            parent_hash: parent.hash(),
-            height: parent.height + 1,
-            timestamp: parent.timestamp + 1,
-            difficulty,
-            ..BlockHeader::decode(&block[..HEADER_BYTES]).unwrap()
-        };
-        block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-        parent = header;
-        block
-    };
-    (0..blocks).map(|_| next()).collect()
+    DevelopmentBranch::new(after, difficulty).unwrap().take(blocks).collect()
 }
 
 fn add(store: &dyn ChainStore, blocks: &[Vec<u8>]) {

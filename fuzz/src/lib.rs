@@ -15,6 +15,7 @@ mod frame_reader;
 mod frames;
 mod handshake;
 mod message_decoders;
+mod operations;
 mod peer;
 mod relay_machine;
 mod seen_set;

@@ -22,10 +22,8 @@ use spacetime_relay::{
 use super::chain::{self, HEIGHT, real};
 use super::driver::Driver;
 use super::frames::{frames, raw_frame};
+use super::operations::operations;
 use super::peer::encode;
-
-/// What one input does at most.
-const MAX_OPERATIONS: usize = 200;
 
 /// How long until nothing is left: that for which items can be fetched is the longest.
 const QUIET: Duration = Duration::from_secs(301);
@@ -35,11 +33,7 @@ pub fn relay_machine(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(setting) = u8::arbitrary(&mut input) else { return };
     let mut script = Script::new(setting);
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
-        }
-        let Ok(operation) = Operation::arbitrary(&mut input) else { break };
+    for operation in operations(&mut input) {
         script.perform(&operation);
         script.settle();
     }

@@ -18,24 +18,18 @@ use super::application::{Application, Deed};
 use super::chain::{self, HEIGHT, fork, real};
 use super::driver::Driver;
 use super::frames::raw_frame;
+use super::operations::operations;
 use super::peer::{Answer, Peer, encode};
 
 /// Peers there are; the first is the node itself.
 const PEERS: u8 = 6;
-
-/// What one input does at most.
-const MAX_OPERATIONS: usize = 200;
 
 /// A node, and what happens to it: [`Setting`], then operations.
 pub fn swarm(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(setting) = Setting::arbitrary(&mut input) else { return };
     let mut script = Script::new(&setting);
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
-        }
-        let Ok(operation) = Operation::arbitrary(&mut input) else { break };
+    for operation in operations(&mut input) {
         script.perform(operation);
         script.settle();
     }

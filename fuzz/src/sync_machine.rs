@@ -15,10 +15,8 @@ use spacetime_sync::{Command, Config, State, Sync};
 use super::application::{Application, Deed};
 use super::chain::{self, Chain, HEIGHT, fork, real};
 use super::driver::Driver;
+use super::operations::operations;
 use super::peer::{Answer, Peer, encode};
-
-/// What one input does at most.
-const MAX_OPERATIONS: usize = 200;
 
 /// Steps in which an honest peer must have given all that is missing.
 const MAX_STEPS: usize = 1000;
@@ -31,11 +29,7 @@ pub fn sync_machine(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(setting) = Setting::arbitrary(&mut input) else { return };
     let mut script = Script::new(&setting);
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
-        }
-        let Ok(operation) = Operation::arbitrary(&mut input) else { break };
+    for operation in operations(&mut input) {
         script.perform(&operation);
         script.settle();
     }

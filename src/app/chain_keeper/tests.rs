@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use spacetime_core::chain::{
-    BlockHeader, DevelopmentChain, HEADER_BYTES, SpacetimeRules, development_genesis,
-};
+use spacetime_core::chain::{DevelopmentBranch, DevelopmentChain, SpacetimeRules, development_genesis};
 
 use super::*;
 use crate::store::MemoryStore;
@@ -173,23 +171,9 @@ fn what_this_node_publishes_is_judged_like_everything_else() {
     assert_eq!(publish(&Item::block(&case.blocks[3]).unwrap()).0, Verdict::Ignore);
 }
 
-/// So many blocks after this one that claim this difficulty.
-fn branch(after: &[u8], blocks: usize, difficulty: i64) -> Vec<Bytes> {
-    let mut parent = BlockHeader::decode(&after[..HEADER_BYTES]).unwrap();
-    let mut next = || {
-        let mut block = development_genesis();
-        let header = BlockHeader {
-            parent_hash: parent.hash(),
-            height: parent.height + 1,
-            timestamp: parent.timestamp + 1,
-            difficulty,
-            ..BlockHeader::decode(&block[..HEADER_BYTES]).unwrap()
-        };
-        block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-        parent = header;
-        Bytes::from(block)
-    };
-    (0..blocks).map(|_| next()).collect()
+/// So many blocks after this one, of another chain.
+fn branch(after: &[u8], blocks: usize) -> Vec<Bytes> {
+    DevelopmentBranch::new(after, 1000).unwrap().take(blocks).map(Bytes::from).collect()
 }
 
 /// What an `Apply` came to: hashes of the last block that is kept, and of the tip.
@@ -210,7 +194,7 @@ fn blocks_of_another_chain_are_kept_and_followed_once_they_are_heavier() {
     let case = Case::new();
     let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
     case.keeper.apply(&blocks).unwrap();
-    let other = branch(&blocks[1], 4, 1000);
+    let other = branch(&blocks[1], 4);
     // Three against three weigh the same.
     for end in 1..=3 {
         let commands = case.keeper.apply(&other[end - 1..end]).unwrap();
@@ -238,7 +222,7 @@ fn a_bad_block_of_another_chain_changes_nothing() {
     let case = Case::new();
     let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
     case.keeper.apply(&blocks).unwrap();
-    let mut other = branch(&blocks[1], 4, 1000);
+    let mut other = branch(&blocks[1], 4);
     let mut bad = other[3].to_vec();
     bad[226] = 0xee;
     other[3] = bad.into();
@@ -249,7 +233,7 @@ fn a_bad_block_of_another_chain_changes_nothing() {
     ));
     assert_eq!(applied(&commands), (hash(&other[2]), hash(&blocks[4])));
     // The same block in another body is good.
-    let good = branch(&blocks[1], 4, 1000).remove(3);
+    let good = branch(&blocks[1], 4).remove(3);
     assert_eq!(hash(&good), hash(&other[3]));
     assert_eq!(applied(&case.keeper.apply(&[good]).unwrap()).1, hash(&other[3]));
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use spacetime_core::Hash;
-use spacetime_core::chain::{BlockHeader, DevelopmentChain, HEADER_BYTES, block_hash, development_genesis};
+use spacetime_core::chain::{
+    BlockHeader, DevelopmentBranch, DevelopmentChain, HEADER_BYTES, block_hash, development_genesis,
+};
 
 /// Blocks by height, from genesis; of some only the headers.
 #[derive(Clone, Debug, Default)]
@@ -47,22 +49,8 @@ impl MadeChain {
     }
 
     fn invent_after(&mut self, index: usize, blocks: usize, difficulty: i64) {
-        let genesis = development_genesis();
-        let decode = |block: &[u8]| BlockHeader::decode(&block[..HEADER_BYTES]).expect("it was made here");
-        let (mut parent, template) = (decode(&self.blocks[index]), decode(&genesis));
-        for _ in 0..blocks {
-            let header = BlockHeader {
-                parent_hash: parent.hash(),
-                height: parent.height + 1,
-                timestamp: parent.timestamp + 1,
-                difficulty,
-                ..template
-            };
-            let mut block = genesis.clone();
-            block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-            self.push(block);
-            parent = header;
-        }
+        let branch = DevelopmentBranch::new(&self.blocks[index], difficulty).expect("it was made here");
+        branch.take(blocks).for_each(|block| self.push(block));
     }
 
     /// The height of the last block.

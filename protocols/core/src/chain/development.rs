@@ -4,10 +4,11 @@
 use alloc::vec::Vec;
 
 use super::block::{Block, MIN_BLOCK_BYTES, Proof};
-use super::header::BlockHeader;
+use super::header::{BlockHeader, HEADER_BYTES};
 use super::transaction::{TRANSACTION_BYTES, Transaction, transaction_root};
 use crate::hash::Hash;
 use crate::rng::Rng;
+use crate::wire::DecodeError;
 
 /// Unix seconds of the development genesis: 2023-11-14.
 const GENESIS_TIMESTAMP: i64 = 1_700_000_000;
@@ -103,6 +104,46 @@ impl Iterator for DevelopmentChain {
     }
 }
 
+/// An endless chain on any block: the smallest blocks there are, each a second after its parent, with
+/// proofs that are good for nothing. What parts from a chain, or is made up by a liar.
+#[derive(Clone, Debug)]
+pub struct DevelopmentBranch {
+    parent: BlockHeader,
+    difficulty: i64,
+}
+
+impl DevelopmentBranch {
+    /// The chain after a block that this is the header of, or begins with it. Its blocks claim this
+    /// difficulty; another one makes another chain.
+    ///
+    /// # Errors
+    ///
+    /// There is no header.
+    pub fn new(after: &[u8], difficulty: i64) -> Result<Self, DecodeError> {
+        let header = after.get(..HEADER_BYTES).unwrap_or(after);
+        Ok(Self { parent: BlockHeader::decode(header)?, difficulty })
+    }
+}
+
+impl Iterator for DevelopmentBranch {
+    type Item = Vec<u8>;
+
+    /// The next block.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut block = development_genesis();
+        let header = block.get_mut(..HEADER_BYTES)?;
+        self.parent = BlockHeader {
+            parent_hash: self.parent.hash(),
+            height: self.parent.height.checked_add(1)?,
+            timestamp: self.parent.timestamp.saturating_add(1),
+            difficulty: self.difficulty,
+            ..BlockHeader::decode(header).ok()?
+        };
+        header.copy_from_slice(&self.parent.to_bytes());
+        Some(block)
+    }
+}
+
 /// What looks like a compressed secp256k1 key.
 fn key(x: &[u8; 32]) -> [u8; 33] {
     let mut key = [2; 33];
@@ -142,6 +183,21 @@ mod tests {
             assert_eq!(SpacetimeRules::block_id(&block), Some(info.hash));
             parent = info;
         }
+    }
+
+    #[test]
+    fn a_branch_links_to_any_block_and_claims_what_it_is_told_to() {
+        let rules = SpacetimeRules::new(&development_genesis()).unwrap();
+        let trunk: Vec<_> = DevelopmentChain::new(1, 1000).take(3).collect();
+        let mut parent = rules.check_block(&trunk[1]).unwrap();
+        for block in DevelopmentBranch::new(&trunk[1], 2000).unwrap().take(3) {
+            let info = rules.check_block(&block).unwrap();
+            rules.check_link(&parent, &info).unwrap();
+            assert_eq!((info.height, info.timestamp), (parent.height + 1, parent.timestamp + 1));
+            assert_eq!(Block::decode(&block).unwrap().header.difficulty, 2000);
+            parent = info;
+        }
+        assert!(DevelopmentBranch::new(&trunk[1][..HEADER_BYTES - 1], 2000).is_err());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use spacetime_core::Hash;
 use spacetime_core::chain::{
-    BlockHeader, ChainRules, DevelopmentChain, HEADER_BYTES, HeaderInfo, InvalidObject, SpacetimeRules,
-    development_genesis,
+    BlockHeader, ChainRules, DevelopmentBranch, DevelopmentChain, HEADER_BYTES, HeaderInfo, InvalidObject,
+    SpacetimeRules, development_genesis,
 };
 use spacetime_core::wire::{self, Frame, Headers};
 use spacetime_sync::{Command, Event, RecentChain};
@@ -154,20 +154,10 @@ impl Chain {
     /// The same, with blocks that claim this difficulty.
     pub(crate) fn fork_after(&self, common: usize, more: usize, difficulty: i64) -> Self {
         let forged = Self::new(self.blocks.borrow().by_height[..=common].iter().cloned());
-        for _ in 0..more {
-            let mut blocks = forged.blocks.borrow_mut();
-            let parent = BlockHeader::decode(&blocks.by_height.last().unwrap()[..HEADER_BYTES]).unwrap();
-            let mut block = development_genesis();
-            let header = BlockHeader {
-                parent_hash: parent.hash(),
-                height: parent.height + 1,
-                timestamp: parent.timestamp + 1,
-                difficulty,
-                ..BlockHeader::decode(&block[..HEADER_BYTES]).unwrap()
-            };
-            block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-            blocks.push(block);
-        }
+        let mut blocks = forged.blocks.borrow_mut();
+        let branch = DevelopmentBranch::new(&blocks.by_height[common], difficulty).unwrap();
+        branch.take(more).for_each(|block| blocks.push(block));
+        drop(blocks);
         forged
     }
 
