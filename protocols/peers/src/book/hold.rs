@@ -70,11 +70,13 @@ impl AddressBook {
         self.forget_lifted(id)
     }
 
-    /// Forgets an entry that stands nowhere.
+    /// Forgets an entry that stands nowhere, and that it waits for a place: who is told of again under
+    /// the same address was not reached.
     pub(super) fn forget_lifted(&mut self, id: EntryId) -> Option<Entry> {
         let held = self.held.get_mut(id as usize)?.take()?;
         self.free.push(id);
         self.ids.remove(&held.entry.address);
+        self.pending.retain(|pending| pending.candidate != held.entry.address);
         Some(held.entry)
     }
 

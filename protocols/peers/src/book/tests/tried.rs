@@ -65,6 +65,17 @@ fn a_tried_address_that_fails_its_test_gives_its_place_to_who_waits() {
 }
 
 #[test]
+fn whoever_is_forgotten_while_it_waits_does_not_get_the_place_when_it_is_told_of_again() {
+    let mut book = book();
+    let (incumbent, rival) = rivals(&mut book, after(0));
+    assert_eq!(book.remove_stale(after(40 * 24 * HOUR)), 2);
+    book.add(rival, hearsay(), after(40 * 24 * HOUR)).unwrap();
+    assert_eq!(book.pending_test(after(40 * 24 * HOUR)), None);
+    assert_eq!((is_tried(&book, incumbent), is_tried(&book, rival)), (None, Some(false)), "never reached");
+    assert_eq!(book.audit(), Ok(()));
+}
+
+#[test]
 fn a_tried_address_that_passes_its_test_stays() {
     let mut book = book();
     let (incumbent, rival) = rivals(&mut book, after(0));
