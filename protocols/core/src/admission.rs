@@ -46,16 +46,23 @@ pub struct Candidate<'a> {
 pub enum Verdict {
     /// It may be.
     Accept,
+    /// It may be, and no rate of connections counts it: it is trusted. Differs from `Accept` at
+    /// [`Stage::Accept`] only.
+    AcceptExempt,
     /// It may not be; why.
     Deny(&'static str),
 }
 
 impl Verdict {
-    /// This verdict, unless it is to accept: then the other one.
+    /// Both verdicts as one: a denial goes over all else, and an exemption over none.
     #[must_use]
     pub fn and_then(self, other: impl FnOnce() -> Self) -> Self {
         match self {
             Self::Accept => other(),
+            Self::AcceptExempt => match other() {
+                deny @ Self::Deny(_) => deny,
+                Self::Accept | Self::AcceptExempt => self,
+            },
             deny @ Self::Deny(_) => deny,
         }
     }
@@ -71,4 +78,20 @@ pub struct OpeningConnection<'a> {
     pub address: &'a Address,
     /// The peer id that the transport proved.
     pub proven: Option<PeerId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_goes_over_all_else_and_an_exemption_over_none() {
+        const ALL: [Verdict; 3] = [Verdict::Accept, Verdict::AcceptExempt, Verdict::Deny("no")];
+        for one in ALL {
+            for other in ALL {
+                let expected = [one, other].into_iter().max_by_key(|it| ALL.iter().position(|all| all == it));
+                assert_eq!(Some(one.and_then(|| other)), expected, "{one:?} {other:?}");
+            }
+        }
+    }
 }

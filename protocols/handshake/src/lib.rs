@@ -296,7 +296,12 @@ impl Handshake {
         Ok(())
     }
 
+    /// Gives a peer so much time to say something before it is taken for a version-1 node. One that has
+    /// proven who it is never is, so it has all the time there is.
     fn begin_grace(&mut self, cx: &Context<'_, Infallible>, connection: ConnectionId) {
+        if cx.opening(connection).is_some_and(|it| it.proven.is_some()) {
+            return;
+        }
         let grace = cx.patience(connection, self.config.grace());
         self.deadlines.set(connection, cx.patience_ends(connection, &grace));
         self.graces.insert(connection, grace);

@@ -1,11 +1,14 @@
 //! The gate in a simulated network, against itself and against puppets that speak by hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use spacetime_core::wire::{
-    Announcement, Block, Frame, GetBlock, HandshakeAck, Heartbeat, MessageType, Ping,
+    Announcement, Block, Frame, FrameReader, GetBlock, HandshakeAck, Heartbeat, MessageType, Ping, ReadStep,
 };
-use spacetime_core::{CloseReason, DialError, Event, Hash, Limits, NetworkBehaviour, Offence, PeerId};
+use spacetime_core::{
+    CloseReason, DialError, Event, Hash, Limits, NetworkBehaviour, Now, Offence, PeerId, Rng, Swarm, Time,
+};
 use spacetime_handshake::{Config, Handshake, Legacy};
 use spacetime_simulator::{PuppetId, Simulation, handshake_frame};
 
@@ -189,6 +192,42 @@ fn an_unnamed_listener_is_not_the_pinned_peer() {
         simulation.run_for(SECOND * 2);
         assert_eq!(dial_error(&simulation, 0), Some(DialError::Closed(CloseReason::WrongPeer)), "{answers}");
         assert_eq!(sessions(&simulation, 0), 0);
+    }
+}
+
+#[test]
+fn a_proven_peer_that_is_slow_has_all_the_time_there_is() {
+    let (own_id, peer_id) = (PeerId([1; 32]), PeerId([7; 32]));
+    let at = |milliseconds| Now::new(Time::ZERO + Duration::from_millis(milliseconds), 0);
+    for (legacy, acknowledges) in [(Legacy::Serve, false), (Legacy::Serve, true), (Legacy::Refuse, true)] {
+        let gate = Handshake::new(config().with_legacy(legacy), &Rng::from_number(1)).unwrap();
+        let mut swarm = Swarm::new(gate, own_id, Limits::default()).unwrap();
+        let address = "127.0.0.1:8333".parse().unwrap();
+        let connection = swarm.act(at(0), |_, cx| cx.dial(address)).unwrap();
+        swarm.handle_opened(at(0), connection, Some(peer_id));
+        let mut reader = FrameReader::new(Arc::new(swarm.rules().clone()), 1024);
+        let mut hears = |swarm: &mut Swarm<Handshake>, now, bytes: &[u8]| {
+            reader.push(bytes);
+            let Ok(ReadStep::Frames(batch)) = reader.poll_frames() else { panic!("a whole frame") };
+            assert!(swarm.handle_frames(now, connection, batch).is_none());
+        };
+        if acknowledges {
+            hears(&mut swarm, at(1), Frame::encode(&HandshakeAck).unwrap().bytes());
+        }
+        for seconds in 1..5 {
+            swarm.handle_deadline(at(seconds * 1000));
+            assert_eq!(swarm.connections(), 1, "{legacy:?} {acknowledges} after {seconds} s");
+        }
+        let announcement = Announcement {
+            protocol_versions: (1, 1),
+            chain_id: CHAIN,
+            listen_port: None,
+            capabilities: Vec::new(),
+            nonce: 1,
+            best_block: None,
+        };
+        hears(&mut swarm, at(4900), &handshake_frame(&peer_id.to_string(), Some(&announcement)));
+        assert!(swarm.peer(connection).is_some());
     }
 }
 

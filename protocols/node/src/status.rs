@@ -1,6 +1,7 @@
 //! What a running node says of itself. One model for the status line, the progress bar, the JSON
 //! and whatever else shows it.
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
@@ -36,6 +37,9 @@ pub struct Status {
     /// How much is sent and received, and may be.
     #[serde(default)]
     pub bandwidth: BandwidthStatus,
+    /// Why those who connected were not let in, since the node started, and how many for each reason.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u64>,
     /// The sessions.
     pub peers: Vec<PeerStatus>,
 }
@@ -156,6 +160,7 @@ impl<R: ChainRules + 'static> Node<R> {
                 bytes: self.relay.mempool().bytes(),
             },
             bandwidth: BandwidthStatus::new(cx.bandwidth(), cx.statistics()),
+            refusals: cx.refusals().map(|(reason, count)| (reason.into(), count)).collect(),
             peers: cx
                 .peers()
                 .map(|(connection, peer)| self.peer_status(cx.now(), connection, peer))

@@ -15,6 +15,7 @@ use spacetime_core::{
 use crate::bans::{Ban, Bans};
 use crate::book::{Added, AddressBook, BucketKey, Record, Source};
 use crate::config::{Config, InvalidConfig};
+use crate::dialling::NEEDLESS_FEELER;
 use crate::group::canonical;
 use crate::kept::KeptAddresses;
 use crate::pool::{Pool, Role};
@@ -61,14 +62,21 @@ pub enum Command {
     },
     /// Take a ban back, and forget what led to it.
     Unban(Target),
-    /// Let it in whatever it did and however many there are, as far as the Swarm has room. Nothing
-    /// happens if [`MAX_TRUSTED`] others are trusted.
+    /// Let it in whatever it did, however many there are and however often it comes, as far as the Swarm has
+    /// room for sessions. One that is trusted by its id is known by it only when it has proven it: the rates
+    /// of connections are for its host until then. Nothing happens if [`MAX_TRUSTED`] others are trusted.
     Trust(Target),
     /// Treat it like everybody.
     Distrust(Target),
-    /// What a seed's name leads to, in answer to [`Event::Resolve`]; nothing if it leads nowhere. At most
-    /// [`MAX_ADDRESSES_PER_SEED`] of them are taken, drawn at random.
-    Resolved(Vec<SocketAddr>),
+    /// What a seed's name leads to, in answer to [`Event::Resolve`]. At most [`MAX_ADDRESSES_PER_SEED`]
+    /// addresses are taken, drawn at random. If the seed is pinned they are dialled, one after the other, until
+    /// that peer answers; else they go into the book.
+    Resolved {
+        /// The seed, as it was asked for.
+        seed: Address,
+        /// Nothing if it leads nowhere.
+        addresses: Vec<SocketAddr>,
+    },
     /// Say all that is to be stored, now.
     Store,
 }
@@ -102,6 +110,8 @@ pub struct Peers {
     /// Those with proven peers that ended last: what a peer has sent may prove bad when it has left,
     /// and its identity does not say where it was.
     pub(crate) departed: Recent<ConnectionId, Box<Session>>,
+    /// Where the names of pinned seeds lead that were asked last, as far as it was not tried yet.
+    pub(crate) pinned_seeds: Vec<Address>,
     /// Whom to dial first after a restart.
     pub(crate) anchors: Vec<SocketAddr>,
     /// When what may be shared is drawn again, and how many were in the tried table the last time.
@@ -142,6 +152,7 @@ impl Peers {
             pool: Pool::new(config.max_outbound, config.feeler_interval, &mut rng),
             sessions: ConnectionMap::new(),
             departed: Recent::new(MAX_DEPARTED),
+            pinned_seeds: Vec::new(),
             anchors: Vec::new(),
             share_at: now.time,
             shared_of: 0,
@@ -217,8 +228,11 @@ impl Protocol for Peers {
     type Command = Command;
 
     fn admit(&self, candidate: &Candidate<'_>) -> Verdict {
+        if self.is_needless_feeler(candidate) {
+            return Verdict::Deny(NEEDLESS_FEELER);
+        }
         if self.trusts(candidate.address, candidate.identity) {
-            return Verdict::Accept;
+            return Verdict::AcceptExempt;
         }
         if self.bans.hold(candidate.address, candidate.identity, self.unix_seconds) {
             return Verdict::Deny("banned");
@@ -353,15 +367,21 @@ impl Protocol for Peers {
                 self.trusted.remove(&target);
                 self.state_changed(now.time);
             }
-            Command::Resolved(mut addresses) => {
+            Command::Resolved { seed, mut addresses } => {
                 self.rng.shuffle(&mut addresses);
-                for address in addresses.into_iter().take(MAX_ADDRESSES_PER_SEED) {
-                    let is_own = self.own.contains(&canonical(address));
-                    if !is_own && self.book.add(address, Source::Seed, now) == Ok(Added::New) {
-                        self.book_changed(now.time);
+                addresses.truncate(MAX_ADDRESSES_PER_SEED);
+                addresses.retain(|it| !self.own.contains(&canonical(*it)));
+                match seed.peer_id() {
+                    Some(peer_id) => self.set_pinned_seed(peer_id, &addresses),
+                    None => {
+                        for address in addresses {
+                            if self.book.add(address, Source::Seed, now) == Ok(Added::New) {
+                                self.book_changed(now.time);
+                            }
+                        }
+                        self.pool.look_again();
                     }
                 }
-                self.pool.look_again();
             }
             Command::Store => {
                 self.store_book_at = Some(now.time);

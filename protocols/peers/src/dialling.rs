@@ -4,15 +4,20 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use spacetime_core::{Address, CloseReason, ConnectionId, Context, Endpoint, Now, Signal};
+use spacetime_core::{
+    Address, Candidate, CloseReason, ConnectionId, Context, Endpoint, Identity, Now, PeerId, Signal,
+};
 
-use crate::behaviour::{Event, MAX_OWN_ADDRESSES, Peers};
+use crate::behaviour::{Event, MAX_ADDRESSES_PER_SEED, MAX_OWN_ADDRESSES, Peers};
 use crate::book::{Purpose, Source};
-use crate::group::Group;
+use crate::group::{Group, canonical};
 use crate::pool::{Opened, Promoted, Role};
 
 /// Seeds that are asked at a time (Bitcoin Core).
 const SEEDS_AT_A_TIME: usize = 3;
+
+/// Why a feeler goes no further than to learn who is there.
+pub(crate) const NEEDLESS_FEELER: &str = "there is a session with this peer";
 
 impl Peers {
     pub(crate) fn dial_kept(&mut self, cx: &mut Context<'_, Event>) {
@@ -34,6 +39,20 @@ impl Peers {
         let address = socket.map(|it| (it, self.book.grouping().group(it)));
         self.pool.dialled(connection, Opened::dial(role, address, now.time), now.time, &mut self.rng);
         Some(connection)
+    }
+
+    /// Whether it is a feeler that has found a peer with which there is a session.
+    ///
+    /// # Security
+    ///
+    /// Of two connections with one peer one is closed, by a rule that both ends share, and it may be the
+    /// session; then the feeler ends as well. Whoever tells another address of a peer would cut it off.
+    pub(crate) fn is_needless_feeler(&self, candidate: &Candidate<'_>) -> bool {
+        let opened = candidate.connection.and_then(|it| self.pool.get(it));
+        let proven = candidate.identity.and_then(Identity::proven);
+        opened.is_some_and(|it| it.role == Role::Feeler)
+            && proven.is_some()
+            && self.sessions.iter().any(|(_, it)| it.identity.proven() == proven)
     }
 
     /// Where there is a connection already, or will be, or ought to be none.
@@ -70,6 +89,28 @@ impl Peers {
             cx.signal(Signal::AddressesWanted);
             for seed in self.rng.sample(&self.config.seeds, SEEDS_AT_A_TIME) {
                 self.ask_seed(cx, seed);
+            }
+        }
+        self.dial_pinned_seed(cx);
+    }
+
+    /// What the name of a pinned seed leads to.
+    pub(crate) fn set_pinned_seed(&mut self, peer_id: PeerId, addresses: &[SocketAddr]) {
+        let rules = self.config.book.rules;
+        let admitted = addresses.iter().filter(|it| rules.check(canonical(**it)).is_ok());
+        self.pinned_seeds.retain(|it| it.peer_id() != Some(peer_id));
+        self.pinned_seeds.extend(admitted.map(|it| Address::from(*it).pinned(peer_id)));
+        // As many as one question leads to.
+        let too_many = self.pinned_seeds.len().saturating_sub(SEEDS_AT_A_TIME * MAX_ADDRESSES_PER_SEED);
+        self.pinned_seeds.drain(..too_many);
+    }
+
+    /// Dials the next place of a pinned seed, once it is known what has become of the last one.
+    fn dial_pinned_seed(&mut self, cx: &mut Context<'_, Event>) {
+        let is_dialling = |(_, it): (ConnectionId, &Opened)| it.role == Role::Seed && !it.is_session;
+        while !self.pinned_seeds.is_empty() && !self.pool.iter().any(is_dialling) {
+            if let Some(seed) = self.pinned_seeds.pop() {
+                self.dial(cx, seed, Role::Seed);
             }
         }
     }
@@ -131,7 +172,11 @@ impl Peers {
                 // The user knows it, so it is no hearsay; the rules may still not want it.
                 let _ = self.book.add(address, Source::Configured, now);
             }
-            let proven = self.sessions.get(connection).and_then(|it| it.identity.proven());
+            let session = self.sessions.get(connection);
+            let proven = session.and_then(|it| it.identity.proven());
+            if let Some(peer_id) = session.and_then(|it| it.address.peer_id()) {
+                self.pinned_seeds.retain(|it| it.peer_id() != Some(peer_id));
+            }
             self.book.record_success(address, proven, now);
             self.book_changed(now.time);
             let before = self.pool.find(address);
@@ -174,6 +219,9 @@ impl Peers {
                 if self.own.len() < MAX_OWN_ADDRESSES {
                     self.own.insert(address);
                 }
+            }
+            Some(CloseReason::Refused(NEEDLESS_FEELER)) => {
+                self.pool.find(address);
             }
             // It can be reached, but has no place, or one with us already; or we were not patient.
             Some(CloseReason::Duplicate | CloseReason::Requested) => {}

@@ -38,7 +38,7 @@ pub struct Hands {
 
 #[derive(Debug)]
 enum Want {
-    Dial(Address),
+    Dial(Address, Option<Address>),
     Send(PuppetId, Vec<u8>),
     Close(PuppetId),
     Wake(Time),
@@ -63,7 +63,12 @@ impl Hands {
 
     /// Dials an address.
     pub fn dial(&mut self, address: Address) {
-        self.wants.push(Want::Dial(address));
+        self.wants.push(Want::Dial(address, None));
+    }
+
+    /// Dials an address, and seems to come from this one.
+    pub fn dial_from(&mut self, from: Address, address: Address) {
+        self.wants.push(Want::Dial(address, Some(from)));
     }
 
     /// Sends bytes.
@@ -123,8 +128,11 @@ impl<B: NetworkBehaviour> Simulation<B> {
         self.actors[index] = Some(cast);
         for want in wants {
             match want {
-                Want::Dial(address) => {
+                Want::Dial(address, from) => {
                     let puppet = self.new_puppet(Some(index));
+                    if let Some(it) = self.puppets.get_mut(&puppet) {
+                        it.comes_from = from;
+                    }
                     self.start_dial(Dialer::Puppet(puppet), address);
                 }
                 Want::Send(puppet, bytes) => self.puppet_send(puppet, &bytes),

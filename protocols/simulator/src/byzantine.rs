@@ -1,6 +1,7 @@
 //! Peers that mean ill, one for each of the usual ways.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use spacetime_core::wire::{Announcement, Frame, Headers, Message, MessageType, Ping};
@@ -14,6 +15,9 @@ const RETURN_TIME: Duration = Duration::from_secs(7);
 
 /// How often those that do something do it.
 const TURN: Duration = Duration::from_millis(500);
+
+/// Connections that a crowd opens in a turn: 5 s of them are more than a node has places for.
+const CROWD: usize = 80;
 
 /// Frames that one flood has.
 const FLOOD_FRAMES: usize = 200;
@@ -40,17 +44,20 @@ pub enum Misdeed {
     LyingAboutHeight,
     /// It says that it has a high chain, is asked, and never answers.
     Stalling,
+    /// It connects to its first victim without end, from ever other hosts and networks, and says nothing.
+    Crowding,
 }
 
 impl Misdeed {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Silent,
         Self::Garbage,
         Self::Replaying,
         Self::Flooding,
         Self::LyingAboutHeight,
         Self::Stalling,
+        Self::Crowding,
     ];
 
     /// Its name in scenarios and reports.
@@ -62,6 +69,7 @@ impl Misdeed {
             Self::Flooding => "flooding",
             Self::LyingAboutHeight => "lying_about_height",
             Self::Stalling => "stalling",
+            Self::Crowding => "crowding",
         }
     }
 }
@@ -100,7 +108,21 @@ impl Byzantine {
         handshake_frame(&name, Some(&announcement))
     }
 
+    /// Comes from so many hosts at once, of a quarter of which the networks are the same.
+    fn crowd(&self, hands: &mut Hands) {
+        let Some(victim) = self.victims.first() else { return };
+        for number in 0..CROWD {
+            let group = if number % 4 == 0 { 8 } else { hands.rng().below(100) as u8 };
+            let [host, beside] = (hands.rng().u64() as u16).to_be_bytes();
+            let from = SocketAddr::from(([20, group, host, beside], 50_000));
+            hands.dial_from(from.into(), victim.clone());
+        }
+    }
+
     fn turn(&mut self, hands: &mut Hands) {
+        if self.misdeed == Misdeed::Crowding {
+            return self.crowd(hands);
+        }
         let connections: Vec<_> = self.connections.keys().copied().collect();
         for connection in connections {
             let bytes = match self.misdeed {
@@ -115,7 +137,9 @@ impl Byzantine {
                     let heard: Vec<_> = self.connections.values().filter(|it| !it.is_empty()).collect();
                     hands.rng().pick(&heard).map(|it| it.to_vec()).unwrap_or_default()
                 }
-                Misdeed::Silent | Misdeed::LyingAboutHeight | Misdeed::Stalling => Vec::new(),
+                Misdeed::Silent | Misdeed::LyingAboutHeight | Misdeed::Stalling | Misdeed::Crowding => {
+                    Vec::new()
+                }
             };
             if !bytes.is_empty() {
                 hands.count(self.misdeed.name());
@@ -131,13 +155,15 @@ fn frame(message: &impl Message) -> Vec<u8> {
 
 impl Actor for Byzantine {
     fn on_start(&mut self, hands: &mut Hands) {
-        self.victims.iter().for_each(|victim| hands.dial(victim.clone()));
+        if self.misdeed != Misdeed::Crowding {
+            self.victims.iter().for_each(|victim| hands.dial(victim.clone()));
+        }
         hands.wake_after(TURN);
     }
 
     fn on_connected(&mut self, hands: &mut Hands, connection: PuppetId) {
         self.connections.insert(connection, Vec::new());
-        if self.misdeed == Misdeed::Silent {
+        if matches!(self.misdeed, Misdeed::Silent | Misdeed::Crowding) {
             hands.count(self.misdeed.name());
         } else {
             let greeting = self.greeting(hands);
@@ -164,7 +190,7 @@ impl Actor for Byzantine {
                     }
                 }
             }
-            Misdeed::Silent | Misdeed::Garbage | Misdeed::Flooding => {}
+            Misdeed::Silent | Misdeed::Garbage | Misdeed::Flooding | Misdeed::Crowding => {}
         }
         received.clear();
     }
@@ -177,7 +203,8 @@ impl Actor for Byzantine {
         self.turn(hands);
         if hands.now().as_nanos() / RETURN_TIME.as_nanos() as u64 > self.next as u64 {
             self.next += 1;
-            if self.connections.len() < self.victims.len()
+            if self.misdeed != Misdeed::Crowding
+                && self.connections.len() < self.victims.len()
                 && let Some(victim) = hands.rng().pick(&self.victims).cloned()
             {
                 hands.dial(victim);

@@ -19,6 +19,8 @@ pub(crate) struct Puppet {
     pub(crate) link: Option<(usize, usize)>,
     pub(crate) received: Vec<u8>,
     pub(crate) ended: bool,
+    /// Where it seems to dial from, if that is not its own address.
+    pub(crate) comes_from: Option<Address>,
     /// Whose hands it is in, if not the test's.
     pub(crate) actor: Option<usize>,
 }
@@ -26,10 +28,15 @@ pub(crate) struct Puppet {
 impl<B: NetworkBehaviour> Simulation<B> {
     /// A puppet that connects to a node, from an address of its own. None if the node refuses.
     pub fn puppet_dial(&mut self, node: usize) -> Option<PuppetId> {
+        self.puppet_dial_from(node, puppet_address(self.puppets_made))
+    }
+
+    /// The same, and it seems to come from this address.
+    pub fn puppet_dial_from(&mut self, node: usize, from: Address) -> Option<PuppetId> {
         let puppet = self.new_puppet(None);
         let now = self.clock(node);
         let swarm = &mut self.nodes[node].running.as_mut()?.swarm;
-        let accepted = swarm.handle_accept(now, puppet_address(puppet));
+        let accepted = swarm.handle_accept(now, from);
         if let Ok(connection) = accepted {
             let link = self.add_link(Link::new([End::Puppet(puppet), End::Gone], [usize::MAX, node]));
             self.set_puppet_link(puppet, link, 0);
@@ -137,6 +144,13 @@ impl<B: NetworkBehaviour> Simulation<B> {
             it.link = Some((link, side));
             it.ended = false;
         }
+    }
+}
+
+impl Puppet {
+    /// Where it dials from.
+    pub(crate) fn dials_from(&self, puppet: usize) -> Address {
+        self.comes_from.clone().unwrap_or_else(|| puppet_address(puppet))
     }
 }
 

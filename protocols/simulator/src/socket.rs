@@ -54,7 +54,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
         let dialer = dial.dialer;
         let (from_host, from) = match dialer {
             Dialer::Node { node, .. } => (node, self.dialled_from(node)),
-            Dialer::Puppet(puppet) => (usize::MAX, super::puppet::puppet_address(puppet)),
+            Dialer::Puppet(puppet) => {
+                let from = self.puppets.get(&puppet).map(|it| it.dials_from(puppet));
+                (usize::MAX, from.unwrap_or_else(|| super::puppet::puppet_address(puppet)))
+            }
         };
         let place = self.places.get(&dial.address.clone().unpinned()).copied();
         let to_host = match place {
@@ -431,6 +434,7 @@ impl<B: NetworkBehaviour> Simulation<B> {
                     return false;
                 }
                 Err(error) => {
+                    running.swarm.handle_cut(now, connection, attachment.reader.cut_bytes());
                     running.swarm.handle_closed(now, connection, error.into());
                     self.drive(node);
                     return false;

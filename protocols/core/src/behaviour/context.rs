@@ -100,6 +100,11 @@ impl<'a, E> Context<'a, E> {
         self.network.statistics()
     }
 
+    /// Why those who connected were not let in, as [`Swarm::refusals`](crate::Swarm::refusals).
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.network.refusals.iter()
+    }
+
     /// When the last frame arrived on a connection.
     pub fn last_received(&self, connection: ConnectionId) -> Option<Time> {
         self.network.last_received(connection)

@@ -10,6 +10,9 @@
 //!   with the most makes room, unless the newcomer is from that network itself. A stranger from
 //!   elsewhere always gets in, however many there are of the others.
 //!
+//! Whom the tree exempts, as it does those whom the user trusts, no rate holds back, and room is made for
+//! it whatever its network is: a flood of its neighbours keeps it out no more.
+//!
 //! Rates are for public addresses: on a private network many nodes share one host. An attacker with
 //! more hosts or groups than are remembered has each of them counted anew; places stay shared out all
 //! the same.
@@ -52,28 +55,32 @@ impl AcceptRates {
         let (Some(host), Some(group)) = (Origin::host_at(ip), Origin::group_at(ip)) else {
             return Ok(());
         };
-        // A host that is over its rate costs its neighbours nothing.
-        if !take(&mut self.hosts, host, limits.accept_rate_per_host(), now) {
-            return Err("too many connections from this address");
-        }
-        if !take(&mut self.groups, group, limits.accept_rate_per_group(), now) {
-            return Err("too many connections from this network");
-        }
+        // Who is refused pays nothing: a host that is over its rate costs its neighbours nothing, a network
+        // that is over its own costs its hosts nothing, and makes nobody forget the others.
+        let host_left = take(&self.hosts, &host, limits.accept_rate_per_host(), now)
+            .ok_or("too many connections from this address")?;
+        let group_left = take(&self.groups, &group, limits.accept_rate_per_group(), now)
+            .ok_or("too many connections from this network")?;
+        self.hosts.insert(host, host_left);
+        self.groups.insert(group, group_left);
         Ok(())
     }
 }
 
-fn take(buckets: &mut Recent<Origin, TokenBucket>, origin: Origin, rate: Rate, now: Time) -> bool {
-    let full = TokenBucket::new(rate.capacity, now);
-    let mut bucket = buckets.get(&origin).copied().unwrap_or(full);
-    let is_taken = bucket.take(rate, now);
-    buckets.insert(origin, bucket);
-    is_taken
+/// What one more connection leaves of a bucket; none if there is too little in it.
+fn take(
+    buckets: &Recent<Origin, TokenBucket>,
+    origin: &Origin,
+    rate: Rate,
+    now: Time,
+) -> Option<TokenBucket> {
+    let mut bucket = buckets.get(origin).copied().unwrap_or_else(|| TokenBucket::new(rate.capacity, now));
+    bucket.take(rate, now).then_some(bucket)
 }
 
 /// Why those who connected were not let in, and how many for each reason.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     by_reason: BTreeMap<&'static str, u64>,
 }
 
@@ -88,7 +95,7 @@ impl Refusals {
         *self.by_reason.entry(code).or_default() += 1;
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.by_reason.iter().map(|(reason, count)| (*reason, *count))
     }
 }
@@ -117,14 +124,19 @@ impl<B: NetworkBehaviour> Swarm<B> {
             sessions: self.network.table.sessions(),
             opening: self.network.table.opening(),
         };
-        if let Verdict::Deny(why) = self.behaviour.admit(&candidate) {
+        let verdict = self.behaviour.admit(&candidate);
+        if let Verdict::Deny(why) = verdict {
             return Err(CloseReason::Refused(why));
         }
+        let is_exempt = verdict == Verdict::AcceptExempt;
         let Network { accept_rates, limits, now, .. } = &mut self.network;
-        accept_rates.count(&address, limits, now.time).map_err(CloseReason::Refused)?;
+        if !is_exempt {
+            accept_rates.count(&address, limits, now.time).map_err(CloseReason::Refused)?;
+        }
         let is_full = self.network.table.opening() >= self.network.limits.max_opening();
+        let newcomer = (!is_exempt).then_some(&address);
         let shed =
-            is_full.then(|| self.network.choose_to_shed(&address).ok_or(CloseReason::Full)).transpose()?;
+            is_full.then(|| self.network.choose_to_shed(newcomer).ok_or(CloseReason::Full)).transpose()?;
         // First the newcomer, so that it is not given the slot of one that the driver still has.
         let id = self.network.accept(address);
         if let Some(shed) = shed {
@@ -137,10 +149,10 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
 impl Network {
     /// Who makes room for a newcomer from this address: the oldest from the network that has the
-    /// most places. None if that is the newcomer's own.
+    /// most places. None if that is the newcomer's own, unless it is exempt and comes without an address.
     ///
     /// This looks at all connections, of which there are hundreds, and only where the places are taken.
-    fn choose_to_shed(&self, newcomer: &Address) -> Option<ConnectionId> {
+    fn choose_to_shed(&self, newcomer: Option<&Address>) -> Option<ConnectionId> {
         /// The connections from one network: how many, and the oldest.
         struct Crowd {
             size: usize,
@@ -156,7 +168,7 @@ impl Network {
             crowd.size += 1;
             crowd.oldest = crowd.oldest.min(this);
         }
-        let own = crowds.get(&network_of(newcomer)).map_or(0, |crowd| crowd.size);
+        let own = newcomer.and_then(|it| crowds.get(&network_of(it))).map_or(0, |crowd| crowd.size);
         let largest = crowds.values().map(|crowd| crowd.size).max()?;
         if own > 0 && own >= largest {
             return None;

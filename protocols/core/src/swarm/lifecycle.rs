@@ -214,8 +214,13 @@ fn leads_to(connection: &Connection, address: &Address) -> bool {
             return true;
         }
     }
-    let dialled =
-        connection.direction == Direction::Outbound && connection.address.endpoint() == address.endpoint();
+    // A session with somebody else keeps nobody from the peer that is pinned there.
+    let may_be_it = address.peer_id().is_none()
+        || connection.peer().is_none()
+        || connection.address.peer_id() == address.peer_id();
+    let dialled = connection.direction == Direction::Outbound
+        && connection.address.endpoint() == address.endpoint()
+        && may_be_it;
     let listens_there = match connection.peer().map(|peer| &peer.identity) {
         // Who only says that it listens there keeps nobody from the peer that can prove it.
         Some(Identity::Claimed { address: claimed, .. }) => {

@@ -523,7 +523,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
 
     fn on_dial(&mut self, id: ConnectionId) {
         match self.ask(Stage::Dial, id, None, None) {
-            Verdict::Accept => {
+            Verdict::Accept | Verdict::AcceptExempt => {
                 let Some(connection) = self.network.table.get_mut(id) else {
                     return;
                 };

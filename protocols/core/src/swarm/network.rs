@@ -69,7 +69,7 @@ pub(crate) struct Network {
     pub(super) claims: Claims,
     pub(super) table: Table,
     pub(super) accept_rates: AcceptRates,
-    pub(super) refusals: Refusals,
+    pub(crate) refusals: Refusals,
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) actions: VecDeque<Action>,
     pub(super) ready: VecDeque<ConnectionId>,

@@ -466,10 +466,17 @@ impl Batch {
         self.bytes.is_empty()
     }
 
-    /// Bytes that came before these frames, of types that nobody here takes. They cost what frames
-    /// do, and are told of at the latest with each 64 KiB.
+    /// Bytes that came before these frames, of types that nobody here takes, and those that a driver has
+    /// [added](Self::add_ignored_bytes). They cost what frames do; the former are told of at the latest with
+    /// each 64 KiB.
     pub const fn ignored_bytes(&self) -> usize {
         self.ignored
+    }
+
+    /// Counts bytes to these that came with the frames and were none of any, as those of a transport that
+    /// encrypts: they cost what frames do.
+    pub const fn add_ignored_bytes(&mut self, bytes: usize) {
+        self.ignored = self.ignored.saturating_add(bytes);
     }
 
     pub(crate) const fn set_ignored_bytes(&mut self, bytes: usize) {

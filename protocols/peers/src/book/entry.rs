@@ -45,7 +45,7 @@ pub struct Entry {
     pub address: SocketAddr,
     /// Who told it first, or the host itself if it did since.
     pub source: Source,
-    /// Who was there when it was last reached, if that was proven.
+    /// Who was last proven to be there.
     pub peer_id: Option<PeerId>,
     /// When it entered the book.
     pub first_seen: i64,

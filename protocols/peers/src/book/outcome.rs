@@ -42,13 +42,18 @@ impl AddressBook {
 
     /// A session with it was established, as this peer if that was proven. The address moves to the
     /// tried table, or waits for the place there that another one has.
+    ///
+    /// # Security
+    ///
+    /// A session that proves nothing takes back no proof: else whoever gets one in plaintext at the
+    /// place of a proven peer could go on so for ever.
     pub fn record_success(&mut self, address: SocketAddr, peer_id: Option<PeerId>, now: Now) {
         self.follow(now);
         self.successes = self.successes.saturating_add(1);
         let (unix_seconds, retry_at) = (self.unix_seconds, now.time + self.rng.jitter(FIRST_RETRY));
         let Some((id, held)) = self.find(address) else { return };
         held.retry_at = retry_at;
-        held.entry.peer_id = peer_id;
+        held.entry.peer_id = peer_id.or(held.entry.peer_id);
         held.entry.last_seen = unix_seconds;
         held.entry.last_success = Some(unix_seconds);
         held.entry.success_count = held.entry.success_count.saturating_add(1);

@@ -83,7 +83,7 @@ fn act(net: &mut Net, rng: &mut Rng) {
         14 => net.command(Command::Distrust(some_target(rng))),
         15 if rng.chance(1, 4) => net.command(Command::Add(apart(rng.below(5) as u32).into())),
         16 => net.command(Command::Remove(apart(rng.below(5) as u32).into())),
-        17 => net.command(Command::Resolved((0..rng.below(9) as u32).map(apart).collect())),
+        17 => net.command(resolved("seed.example:8333", (0..rng.below(9) as u32).map(apart).collect())),
         18 if rng.chance(1, 10) => net.crash(config(), SECOND * rng.below(5000) as u32),
         19 => {
             let duration = Duration::from_millis(rng.below(30));

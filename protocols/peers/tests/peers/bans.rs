@@ -1,5 +1,7 @@
 //! Bans and trust.
 
+use spacetime_core::Limits;
+
 use super::*;
 
 fn ban(net: &mut Net, text: &str, duration: Option<Duration>) {
@@ -118,6 +120,25 @@ fn whoever_is_trusted_is_let_in_and_kept_whatever_it_does() {
         assert!(!net.is_open(peer), "{by}");
         assert!(is_denied(connect(&mut net, from, is_proven)), "{by}");
     }
+}
+
+#[test]
+fn whoever_is_trusted_by_its_host_comes_as_often_as_it_wants() {
+    // As many sessions as anybody wants, so that only the rates hold.
+    let config = || {
+        Config::default().with_max_inbound(100).with_max_inbound_per_host(100).with_max_inbound_per_group(100)
+    };
+    let come = |net: &mut Net| {
+        let mut comes = |port| net.connect(&format!("8.8.8.8:{port}"), None, None).is_ok();
+        (1000..1020).filter(|port| comes(*port)).count()
+    };
+    let node = || Net::with_limits(config(), Stored::default(), UNIX_SECONDS, Limits::default());
+    assert_eq!(come(&mut node()), 8);
+    let mut net = node();
+    net.command(Command::Trust(target("8.8.8.8")));
+    assert_eq!(come(&mut net), 20);
+    net.command(Command::Distrust(target("8.8.8.8")));
+    assert_eq!(come(&mut net), 8, "what came before was not counted");
 }
 
 #[test]

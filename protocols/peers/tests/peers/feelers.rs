@@ -72,6 +72,26 @@ fn one_address_is_felt_in_two_minutes_and_closed_if_the_pool_is_full() {
 }
 
 #[test]
+fn a_feeler_to_another_address_of_a_peer_leaves_its_session_alone() {
+    // The rule by which one of two connections goes depends on who is smaller.
+    for peer in [id(5), id(250)] {
+        let mut net = full();
+        let inbound = net.connect("9.9.9.9:50000", Some(peer), Some(8333)).unwrap();
+        let elsewhere = socket("9.8.8.8:8333");
+        net.answers.insert(elsewhere, Answer::Peer(Some(peer)));
+        net.tell(inbound, &[elsewhere]);
+        net.run_for(MINUTE * 10);
+        assert!(net.times_dialled(elsewhere) > 0);
+        assert!(net.is_open(inbound));
+        assert_eq!(net.peers().book().get(elsewhere).unwrap().failure_count, 0);
+        // Once it is gone it is felt as anybody is.
+        net.end(inbound, CloseReason::EndOfStream);
+        net.run_for(MINUTE * 10);
+        assert_eq!(net.peers().book().get(elsewhere).unwrap().peer_id, Some(peer));
+    }
+}
+
+#[test]
 fn a_feeler_stays_where_a_place_is_free_and_its_group_is_new() {
     let known: Vec<_> = (0..3).map(apart).collect();
     let mut net = Net::restart(Config::default(), disk(&known, 3, &[]), UNIX_SECONDS);

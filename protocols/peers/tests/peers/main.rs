@@ -36,6 +36,11 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().expect(text)
 }
 
+/// What is found out about the name of a seed.
+fn resolved(seed: &str, addresses: Vec<SocketAddr>) -> Command {
+    Command::Resolved { seed: seed.parse().unwrap(), addresses }
+}
+
 fn target(text: &str) -> Target {
     text.parse().expect(text)
 }

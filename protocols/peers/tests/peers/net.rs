@@ -96,15 +96,18 @@ impl Net {
 
     /// A node that finds this on its disk.
     pub(crate) fn restart(config: Config, disk: Stored, unix_seconds: i64) -> Self {
+        // How often somebody may connect is the Swarm's affair.
+        let often = Rate { capacity: u32::MAX, interval: Duration::from_nanos(1) };
+        let limits = Limits::default().with_accept_rate_per_host(often).with_accept_rate_per_group(often);
+        Self::with_limits(config, disk, unix_seconds, limits)
+    }
+
+    /// A node with these limits.
+    pub(crate) fn with_limits(config: Config, disk: Stored, unix_seconds: i64, limits: Limits) -> Self {
         let rng = Rng::from_number(7);
         let peers = Peers::new(config, disk.clone(), unix_seconds, &rng).unwrap();
         let tree = Tree { gate: Gate::default(), peers };
-        // How often somebody may connect is the Swarm's affair.
-        let often = Rate { capacity: u32::MAX, interval: Duration::from_nanos(1) };
-        let limits = Limits::default()
-            .with_max_connections(200)
-            .with_accept_rate_per_host(often)
-            .with_accept_rate_per_group(often);
+        let limits = limits.with_max_connections(200);
         let mut net = Self {
             swarm: Swarm::new(tree, PeerId([0; 32]), limits).unwrap(),
             now: Time::ZERO,

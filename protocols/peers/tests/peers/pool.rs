@@ -228,7 +228,7 @@ fn an_address_at_which_the_node_meets_itself_is_forgotten_and_not_believed_again
 fn a_node_given_its_own_address_in_any_form_never_dials_it() {
     let mapped = socket("[::ffff:9.9.9.9]:8333");
     let mut net = Net::new(Config::default().with_own_addresses([mapped]));
-    net.command(Command::Resolved(vec![socket("9.9.9.9:8333"), mapped]));
+    net.command(resolved("seed.example:8333", vec![socket("9.9.9.9:8333"), mapped]));
     net.run_for(MINUTE);
     assert!(net.dials.is_empty() && net.peers().book().is_empty());
 }

@@ -37,7 +37,7 @@ fn an_empty_book_asks_at_once_and_one_that_nobody_answers_after_eleven_seconds()
 fn a_seeds_name_may_lead_to_so_many_addresses_and_no_more() {
     let mut net = Net::new(with_seeds(&["seed.example:8333"]));
     net.run_for(SECOND);
-    net.command(Command::Resolved((0..5000).map(apart).collect()));
+    net.command(resolved("seed.example:8333", (0..5000).map(apart).collect()));
     let taken = net.peers().book().len();
     assert!((MAX_ADDRESSES_PER_SEED - 3..=MAX_ADDRESSES_PER_SEED).contains(&taken), "{taken}");
     net.add_answers(0..5000);
@@ -47,10 +47,40 @@ fn a_seeds_name_may_lead_to_so_many_addresses_and_no_more() {
 }
 
 #[test]
+fn a_pinned_seed_is_looked_for_at_all_that_its_name_leads_to_and_nobody_else_is_taken_for_it() {
+    let text = format!("{}@seed.example:8333", id(5));
+    let mut net = Net::new(with_seeds(&[&text]));
+    net.run_for(SECOND);
+    assert_eq!(net.resolves, [(Time::ZERO, text.parse().unwrap())]);
+    // Some do not answer, and at one place there is somebody else.
+    net.answers.insert(apart(1), Answer::Peer(Some(id(6))));
+    net.answers.insert(apart(2), Answer::Peer(Some(id(5))));
+    net.command(resolved(&text, (0..8).map(apart).collect()));
+    net.run_for(MINUTE / 2);
+    assert_eq!(net.with_role(Role::Seed), [apart(2)].into());
+    assert_eq!(net.peers().book().len(), 1, "it is no hearsay of others");
+    assert_eq!(net.peers().book().get(apart(2)).unwrap().peer_id, Some(id(5)));
+    let dialled = net.dials.len();
+    net.run_for(HOUR);
+    assert!(net.dials.len() <= dialled + 40, "what was left is forgotten: {}", net.dials.len());
+    assert!(net.times_dialled(apart(1)) <= 1);
+}
+
+#[test]
+fn the_name_of_a_pinned_seed_leads_nowhere_where_this_node_dials_nobody() {
+    let text = format!("{}@seed.example:8333", id(5));
+    let mut net = Net::new(with_seeds(&[&text]));
+    net.run_for(SECOND);
+    net.command(resolved(&text, ["127.0.0.1:1", "10.0.0.1:8333", "9.9.9.9:0"].map(socket).to_vec()));
+    net.run_for(SECOND * 5);
+    assert!(net.dials.is_empty());
+}
+
+#[test]
 fn what_a_name_leads_to_is_admitted_like_hearsay() {
     let mut net = Net::new(with_seeds(&["seed.example:8333"]));
     let bad = ["127.0.0.1:1", "10.0.0.1:8333", "9.9.9.9:0", "224.0.0.1:5", "[::]:8333", "[fe80::1]:8333"];
-    net.command(Command::Resolved(bad.map(socket).to_vec()));
+    net.command(resolved("seed.example:8333", bad.map(socket).to_vec()));
     assert!(net.peers().book().is_empty());
 }
 

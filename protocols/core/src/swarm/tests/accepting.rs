@@ -146,3 +146,48 @@ fn refusals_are_counted_by_reason() {
     let expected = [("end-of-stream", 1), ("expired", 1), ("opening-timeout", 1), ("plaintext", 2)];
     assert_eq!(refusals(&node), expected.into());
 }
+
+#[test]
+fn a_network_over_its_rate_costs_its_hosts_nothing() {
+    let mut node = Node::new(Limits::default());
+    for host in 0..64 {
+        assert!(node.accept(at(&format!("8.8.0.{host}"), 1)).is_ok(), "{host}");
+    }
+    let refused = Err(CloseReason::Refused("too many connections from this network"));
+    for port in 0..20 {
+        assert_eq!(node.accept(at("8.8.1.1", port)), refused);
+    }
+    node.sleep(SECOND * 2);
+    for port in 0..8 {
+        assert!(node.accept(at("8.8.1.1", port)).is_ok(), "{port}");
+    }
+}
+
+#[test]
+fn a_flood_that_is_refused_makes_nobody_forget_the_hosts_that_were_there() {
+    let mut node = Node::new(Limits::default());
+    for port in 0..8 {
+        assert!(node.accept(at("8.8.8.8", port)).is_ok());
+    }
+    // More hosts than are remembered, all of one network.
+    for host in 0..10_000 {
+        let _ = node.accept(at(&format!("[2a00:1450:0:{host:x}::1]"), 1));
+    }
+    let refused = Err(CloseReason::Refused("too many connections from this address"));
+    assert_eq!(node.accept(at("8.8.8.8", 9)), refused);
+}
+
+#[test]
+fn no_rate_and_no_crowd_keeps_out_who_is_exempt() {
+    let mut node = Node::new(Limits::default().with_max_opening(60));
+    node.act(|tree, _| tree.gate.exempts = at("8.8.8.8", 0).ip());
+    for host in 0..60 {
+        let _ = node.accept(at(&format!("8.8.1.{host}"), 1));
+    }
+    assert_eq!(node.accept(at("8.8.1.99", 1)), Err(CloseReason::Full));
+    for port in 1..50 {
+        assert!(node.accept(at("8.8.8.8", port)).is_ok(), "{port}");
+    }
+    // The rest is as for everybody: its network is the largest.
+    assert_eq!(node.accept(at("8.8.1.99", 2)), Err(CloseReason::Full));
+}

@@ -142,6 +142,27 @@ fn a_stranger_that_claims_an_address_keeps_nobody_from_the_peer_that_is_pinned_t
 }
 
 #[test]
+fn a_session_with_somebody_else_keeps_nobody_from_the_peer_that_is_pinned_there() {
+    for is_proven in [false, true] {
+        let mut node = Node::new(Limits::default());
+        let other = session(&mut node, 7, is_proven);
+        assert_eq!(node.dial(address(7)), Err(DialError::AlreadyConnected));
+        let pinned = node.dial(address(7).pinned(peer_id(9))).unwrap();
+        node.open(pinned, Some(peer_id(9)));
+        node.say_hello(pinned, 9);
+        assert!(node.swarm.peer(pinned).is_some() && node.swarm.peer(other).is_some());
+        let again = node.dial(address(7).pinned(peer_id(9)));
+        assert_eq!(again, Err(DialError::AlreadyConnected));
+    }
+    // What only claims to be it is all that there is without proof: it is not dialled again and again.
+    let mut node = Node::new(Limits::default());
+    let claimed = node.dial(address(7).pinned(peer_id(7))).unwrap();
+    node.open(claimed, None);
+    node.say_hello(claimed, 7);
+    assert_eq!(node.dial(address(7).pinned(peer_id(7))), Err(DialError::AlreadyConnected));
+}
+
+#[test]
 fn a_node_does_not_talk_to_itself() {
     let mut node = Node::numbered(3, Limits::default());
     let dialled = node.dial(address(7)).unwrap();

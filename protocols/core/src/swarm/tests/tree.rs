@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::marker::PhantomData;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::log::{Did, Heard, Log, Who};
@@ -62,6 +63,8 @@ pub(super) struct Gate {
     /// Lets peers in whose first frame is something else.
     pub(super) is_lenient: bool,
     pub(super) denies: Option<Stage>,
+    /// Who comes from here is exempt.
+    pub(super) exempts: Option<IpAddr>,
     /// Connections that it lets in when its deadline is over.
     pub(super) lets_in: Vec<(ConnectionId, PeerInfo)>,
     pub(super) wake: Option<Time>,
@@ -76,6 +79,7 @@ impl Gate {
             understands_errors: true,
             is_lenient: false,
             denies: None,
+            exempts: None,
             lets_in: Vec::new(),
             wake: None,
         }
@@ -140,7 +144,11 @@ impl NetworkBehaviour for Gate {
     type Command = Infallible;
 
     fn admit(&self, candidate: &Candidate<'_>) -> Verdict {
-        verdict(self.denies, candidate)
+        let is_exempt = self.exempts.is_some() && candidate.address.ip() == self.exempts;
+        verdict(self.denies, candidate).and_then(|| match is_exempt {
+            true => Verdict::AcceptExempt,
+            false => Verdict::Accept,
+        })
     }
 
     fn on_input(&mut self, cx: &mut Context<'_, Infallible>, input: &Input<'_>) -> Result<(), Violation> {

@@ -43,6 +43,21 @@ fn the_same_key_and_records_make_the_same_tables_in_any_order() {
 }
 
 #[test]
+fn a_session_that_proves_nothing_takes_back_no_proof() {
+    let mut book = book();
+    reach(&mut book, apart(1), after(0));
+    assert_eq!(book.get(apart(1)).unwrap().peer_id, None);
+    let proven = Some(spacetime_core::PeerId([7; 32]));
+    book.record_success(apart(1), proven, after(1));
+    book.record_success(apart(1), None, after(2));
+    assert_eq!(book.get(apart(1)).unwrap().peer_id, proven);
+    // Somebody else who has proven it is there now.
+    let other = Some(spacetime_core::PeerId([8; 32]));
+    book.record_success(apart(1), other, after(3));
+    assert_eq!(book.get(apart(1)).unwrap().peer_id, other);
+}
+
+#[test]
 fn a_record_goes_through_json() {
     let mut book = book();
     reach(&mut book, apart(1), after(0));
