@@ -23,7 +23,7 @@ use tokio_util::io::poll_read_buf;
 use super::farewell::Farewell;
 use super::inbox::{Inbox, Input};
 use super::link::{Link, MIN_BATCH_CHARGE};
-use crate::transport::{Connected, Stream};
+use crate::transport::{Connected, Overhead, Stream};
 
 /// How long a peer has to take the last words of a connection.
 const LINGER: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl ConnectionTask {
             return;
         };
         match connected {
-            Ok(Connected { stream, peer_id }) => {
+            Ok(Connected { stream, peer_id, overhead }) => {
                 inbox.push(Input::Opened(connection, peer_id));
                 let mut flow = Flow {
                     connection,
@@ -60,6 +60,7 @@ impl ConnectionTask {
                     inbox,
                     reader,
                     stream,
+                    overhead,
                     writing: Transmit::new(),
                     needs_flush: false,
                     write_error: None,
@@ -134,6 +135,7 @@ struct Flow {
     inbox: Arc<Inbox>,
     reader: FrameReader,
     stream: Box<dyn Stream>,
+    overhead: Option<Overhead>,
     writing: Transmit,
     /// Something was written that may still be in the stream's own buffer.
     needs_flush: bool,
@@ -173,7 +175,8 @@ impl Flow {
         if let Some(reason) = lost {
             self.reads = Reads::Over;
             let is_broken = matches!(reason, CloseReason::Transport(_) | CloseReason::Insecure(_));
-            self.inbox.push(Input::Closed(self.connection, reason, self.reader.cut_bytes()));
+            let cut_bytes = self.reader.cut_bytes() + self.overhead_bytes();
+            self.inbox.push(Input::Closed(self.connection, reason, cut_bytes));
             if is_broken {
                 return Poll::Ready(());
             }
@@ -268,6 +271,11 @@ impl Flow {
         Ok(Pause::Held)
     }
 
+    /// What the transport has read beside the frames, since this was asked the last time.
+    fn overhead_bytes(&self) -> usize {
+        self.overhead.as_ref().map_or(0, Overhead::take)
+    }
+
     /// Passes whole frames on to the Swarm. Whether more bytes are wanted.
     fn pass_frames(&mut self) -> Result<bool, CloseReason> {
         while self.reads == Reads::Open {
@@ -275,7 +283,8 @@ impl Flow {
                 return Ok(false);
             }
             match self.reader.poll_frames()? {
-                ReadStep::Frames(batch) => {
+                ReadStep::Frames(mut batch) => {
+                    batch.add_ignored_bytes(self.overhead_bytes());
                     self.uncharged = self.uncharged.saturating_sub(batch.len());
                     let overdue = std::mem::take(&mut self.overdue);
                     let charge = (batch.len() + overdue).max(MIN_BATCH_CHARGE);

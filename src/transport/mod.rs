@@ -11,6 +11,8 @@ pub mod tls;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use futures::future::{self, BoxFuture};
@@ -101,12 +103,41 @@ pub struct Connected {
     pub stream: Box<dyn Stream>,
     /// Who is on the other end, if the transport has proven it.
     pub peer_id: Option<PeerId>,
+    /// What the transport reads beside what it passes on, if that is anything to speak of.
+    pub overhead: Option<Overhead>,
 }
 
 impl Connected {
     /// A connection whose other end is unproven.
     pub fn unproven(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), peer_id: None }
+        Self { stream: Box::new(stream), peer_id: None, overhead: None }
+    }
+}
+
+/// Counts the bytes that a transport reads of a connection beside those that it passes on: the driver
+/// charges them to the limits of bandwidth.
+///
+/// # Security
+///
+/// TLS adds 22 bytes to each record, and a record may hold one byte. Uncounted, a peer could send 23 times
+/// as much as it may.
+#[derive(Clone, Debug, Default)]
+pub struct Overhead(Arc<AtomicUsize>);
+
+impl Overhead {
+    /// Nothing so far.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The transport has read so many bytes more.
+    pub fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What was read since this was asked the last time.
+    pub fn take(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
     }
 }
 

@@ -7,6 +7,7 @@ mod determinism;
 mod life;
 mod pressure;
 mod scripted;
+mod shortage;
 mod storm;
 mod tree;
 mod turns;

@@ -120,16 +120,20 @@ impl Attacker {
         Ok(connector.connect(name, stream).await?.into())
     }
 
-    /// Takes one connection, and says who it is.
-    pub(crate) async fn accept(&self, listener: &TcpListener) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) fn server_config(&self) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.versions())
             .unwrap()
             .with_client_cert_verifier(Arc::new(Gullible))
             .with_cert_resolver(Arc::new(self.certified_key()));
         config.alpn_protocols = self.protocols.clone();
+        config
+    }
+
+    /// Takes one connection, and says who it is.
+    pub(crate) async fn accept(&self, listener: &TcpListener) -> std::io::Result<TlsStream<TcpStream>> {
         let (stream, _) = listener.accept().await?;
-        Ok(TlsAcceptor::from(Arc::new(config)).accept(stream).await?.into())
+        Ok(TlsAcceptor::from(Arc::new(self.server_config())).accept(stream).await?.into())
     }
 }
 

@@ -80,6 +80,36 @@ async fn an_expired_certificate_of_somebody_who_calls_itself_an_authority_is_ref
 }
 
 #[tokio::test]
+async fn one_who_calls_itself_an_authority_must_have_signed_that_itself() {
+    let calls_itself_an_authority = |attacker: Attacker| {
+        let mut parameters = parameters();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        attacker.with_certificate(&parameters)
+    };
+    for version in VERSIONS {
+        let mut listener = listen(&speaks(version)).await;
+        let address = listener.local_address().to_string();
+        let attacker = calls_itself_an_authority(Attacker::new(version));
+        let (_, accepted) = tokio::join!(attacker.dial(&address), accept(&mut *listener));
+        assert!(accepted.is_ok(), "as openssl makes them");
+    }
+    let changed = |attacker: Attacker| {
+        let mut attacker = calls_itself_an_authority(attacker);
+        let mut der = attacker.certificates.remove(0).to_vec();
+        *der.last_mut().unwrap() ^= 1;
+        Attacker { certificates: vec![der.into()], ..attacker }
+    };
+    in_both_directions(changed, SecurityError::UntrustedIssuer).await;
+    let issued = |attacker: Attacker| {
+        let mut parameters = parameters();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = parameters.signed_by(&attacker.key, &authority()).unwrap();
+        Attacker { certificates: vec![certificate.der().clone()], ..attacker }
+    };
+    in_both_directions(issued, SecurityError::UntrustedIssuer).await;
+}
+
+#[tokio::test]
 async fn a_certificate_for_later_is_refused() {
     let early = |attacker: Attacker| {
         let mut parameters = parameters();
@@ -200,6 +230,14 @@ async fn a_certificate_for_another_key_makes_no_transport() {
     use spacetime_network::transport::{TcpTransport, TlsTransport};
     let other = Attacker::new(VERSIONS[1]).certificates.remove(0).to_vec();
     let config = TlsConfig::new(key()).with_certificates([other]);
+    let error = TlsTransport::new(TcpTransport::new(), &config).err();
+    assert_eq!(error, Some(InvalidTlsConfig::Certificates));
+    // One that all others would refuse.
+    let own = key();
+    let mut long = parameters();
+    long.distinguished_name.push(rcgen::DnType::OrganizationName, "x".repeat(4000));
+    let long = long.self_signed(&pair_of(&own)).unwrap().der().to_vec();
+    let config = TlsConfig::new(own).with_certificates([long]);
     let error = TlsTransport::new(TcpTransport::new(), &config).err();
     assert_eq!(error, Some(InvalidTlsConfig::Certificates));
     let config = TlsConfig::new(key()).with_authorities([b"no certificate".to_vec()]);

@@ -8,6 +8,7 @@ mod honest;
 mod openssl;
 mod optional;
 mod records;
+mod resumption;
 mod sessions;
 
 use std::io;

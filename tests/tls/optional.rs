@@ -153,6 +153,20 @@ async fn where_somebody_has_proven_who_it_is_plaintext_will_not_do_any_more() {
 }
 
 #[tokio::test]
+async fn where_somebody_has_proven_who_it_is_before_a_restart_plaintext_will_not_do_either() {
+    for answer in [&b""[..], &[1, 0, 0, 0, 2]] {
+        let (address, served) = plaintext_listener(answer).await;
+        let near = optional().with_proven_endpoints([address.endpoint().clone()]);
+        let dials = async {
+            assert!(dial(&near, &address).await.is_err());
+            let mut end = TcpStream::connect(address.to_string()).await.unwrap();
+            end.write_all(b"no_TL").await.unwrap();
+        };
+        assert_eq!(tokio::join!(served, dials).0, 1, "the one that ended it");
+    }
+}
+
+#[tokio::test]
 async fn who_is_proven_at_a_pinned_address_is_expected_there_without_the_pin_as_well() {
     let near = transport(&optional());
     let far = TlsConfig::new(key());

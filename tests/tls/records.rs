@@ -16,7 +16,7 @@ fn record(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What our listener says of one who sends this and then nothing more.
-async fn sending(bytes: &[u8]) -> Vec<SecurityError> {
+pub(crate) async fn sending(bytes: &[u8]) -> Vec<SecurityError> {
     let mut reasons = Vec::new();
     for version in VERSIONS {
         let mut listener = listen(&speaks(version)).await;

@@ -8,9 +8,11 @@ use spacetime_network::ping::Config as PingConfig;
 use spacetime_network::swarm::Config;
 use spacetime_network::transport::tls::NodeKey;
 use spacetime_network::transport::{TcpTransport, TlsConfig, TlsMode};
-use spacetime_network::wire::{Announcement, Extension, Frame, Handshake as HandshakeMessage, HandshakeAck};
+use spacetime_network::wire::{
+    Announcement, Extension, Frame, Handshake as HandshakeMessage, HandshakeAck, Heartbeat,
+};
 use spacetime_network::{
-    Address, CloseReason, ConnectionId, DialError, Event, Handshake, Hash, Identity, Limits,
+    Address, Bandwidth, CloseReason, ConnectionId, DialError, Event, Handshake, Hash, Identity, Limits,
     NetworkBehaviour, Peer, PeerId, Ping, SecurityError, Swarm,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -244,4 +246,36 @@ async fn a_plain_node_and_an_optional_one_have_a_session_that_proves_nothing() {
     near.dial(address).unwrap();
     let (there, here) = tokio::join!(next(&mut near, established), next(&mut far, established));
     assert_eq!((there.1.identity.proven(), here.1.identity.proven()), (None, None));
+}
+
+#[tokio::test]
+async fn small_records_are_charged_with_what_they_take() {
+    for (bytes_each, is_delayed) in [(1, true), (5000, false)] {
+        let limit = Bandwidth::default().with_download_per_peer(Some(64 * 1024));
+        let mut far = swarm_with(&TlsConfig::new(key()), Limits::default().with_bandwidth(limit));
+        let address = listening(&mut far).await.to_string();
+        let own_key = key();
+        let attacker = Attacker::with_key(VERSIONS[1], pair_of(&own_key));
+        let heartbeats = Frame::encode(&Heartbeat).unwrap().bytes().repeat(1000);
+        let speaks = async {
+            let mut stream = attacker.dial(&address).await.unwrap();
+            stream.write_all(&claims(own_key.peer_id())).await.unwrap();
+            for record in heartbeats.chunks(bytes_each) {
+                stream.write_all(record).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+            stream
+        };
+        let hears = async {
+            let (connection, _) = next(&mut far, established).await;
+            let all = heartbeats.len() as u64;
+            let statistics = |far: &Swarm<Node>| far.connection_statistics(connection).unwrap();
+            while statistics(&far).bytes_received < all {
+                let _nothing_to_tell = timeout(Duration::from_millis(20), far.next()).await;
+            }
+            statistics(&far).received_delayed.bytes
+        };
+        let (_stream, delayed) = tokio::join!(speaks, hears);
+        assert_eq!(delayed > 0, is_delayed, "{delayed} bytes in records of {bytes_each}");
+    }
 }

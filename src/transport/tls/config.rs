@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spacetime_core::{Hash, PeerId};
+use spacetime_core::{Endpoint, Hash, PeerId};
 
 use super::NodeKey;
 
@@ -23,8 +23,11 @@ pub enum TlsMode {
     ///
     /// # Security
     ///
-    /// Whoever sits between two nodes that know nothing of each other can keep them from encrypting. It
-    /// is for a network that still has version-1 nodes.
+    /// Whoever sits between two nodes that know nothing of each other can keep them from encrypting; so
+    /// can a node that is too crowded to take a connection, and whoever crowds it. A version-1 node that is
+    /// dialled with TLS hangs up without a word, or says nothing for 2 s, so both are taken for one. To take
+    /// them for a failure would shut out all version-1 nodes; what is answered in TLS never is. Pins and
+    /// former proofs hold. It is for a network that still has version-1 nodes.
     Optional,
     /// None of them.
     Off,
@@ -53,6 +56,7 @@ pub struct TlsConfig {
     pub(super) pinned_keys: BTreeSet<Hash>,
     pub(super) allowed_peers: Option<BTreeSet<PeerId>>,
     pub(super) plaintext_after: Option<Duration>,
+    pub(super) proven_endpoints: Vec<Endpoint>,
 }
 
 impl TlsConfig {
@@ -68,6 +72,7 @@ impl TlsConfig {
             pinned_keys: BTreeSet::new(),
             allowed_peers: None,
             plaintext_after: None,
+            proven_endpoints: Vec::new(),
         }
     }
 
@@ -87,7 +92,7 @@ impl TlsConfig {
     }
 
     /// The certificate for the node's own key, and those of its issuers up to an authority, in DER.
-    /// At most 4. One that the node signs itself.
+    /// At most 4 of 4096 bytes. One that the node signs itself.
     #[must_use]
     pub fn with_certificates(mut self, certificates: impl IntoIterator<Item = Vec<u8>>) -> Self {
         self.certificates = certificates.into_iter().collect();
@@ -126,6 +131,14 @@ impl TlsConfig {
     #[must_use]
     pub const fn with_plaintext_after(mut self, silence: Option<Duration>) -> Self {
         self.plaintext_after = silence;
+        self
+    }
+
+    /// Where peers have proven who they are in former runs of the node: if encryption is optional, none of
+    /// these is dialled in plaintext. At most 10,000 are remembered, the last ones. None.
+    #[must_use]
+    pub fn with_proven_endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        self.proven_endpoints = endpoints.into_iter().collect();
         self
     }
 
@@ -181,7 +194,7 @@ impl fmt::Debug for TlsConfig {
 pub enum InvalidTlsConfig {
     /// The lowest version is above the highest.
     Versions,
-    /// The node's own certificates are broken, too many, or the first is not for its key.
+    /// The node's own certificates are broken, too long, too many, or the first is not for its key.
     Certificates,
     /// An authority's certificate is broken.
     Authorities,
@@ -194,7 +207,8 @@ impl fmt::Display for InvalidTlsConfig {
         f.write_str(match self {
             Self::Versions => "the lowest version of TLS is above the highest",
             Self::Certificates => {
-                "of the certificates, four at most, the first must be for the key of the node, and all whole"
+                "of the certificates, four at most of 4096 bytes at most, the first must be for the key of the \
+                 node, and all whole"
             }
             Self::Authorities => "the certificate of an authority is broken",
             Self::NotRequired => {

@@ -29,6 +29,7 @@ mod opening_stream;
 mod refusal;
 mod secured_stream;
 mod setup;
+mod signed_certificate;
 mod verifier;
 
 use std::fmt;
@@ -80,11 +81,15 @@ impl<T: Transport> TlsTransport<T> {
     ///
     /// The configuration cannot work.
     pub fn new(inner: T, config: &TlsConfig) -> Result<Self, InvalidTlsConfig> {
+        let mut proven_at = Recent::new(MAX_PROVEN_ENDPOINTS);
+        for endpoint in &config.proven_endpoints {
+            proven_at.insert(endpoint.clone(), ());
+        }
         let shared = Shared {
             setup: Setup::new(config)?,
             mode: config.mode,
             plaintext_after: config.plaintext_after,
-            proven_at: Mutex::new(Recent::new(MAX_PROVEN_ENDPOINTS)),
+            proven_at: Mutex::new(proven_at),
         };
         Ok(Self { inner: Arc::new(inner), shared: Arc::new(shared) })
     }

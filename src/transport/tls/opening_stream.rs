@@ -36,6 +36,8 @@ pub(super) struct OpeningStream {
     unread: std::ops::Range<usize>,
     /// Bytes that the peer may still send; no end of them once it is known.
     left: Option<usize>,
+    /// Bytes that were read since the peer is known.
+    read_bytes: u64,
     /// It is served in plaintext before it has said enough to tell that from TLS.
     watches_for_tls: bool,
     /// Set when the first thing that the peer says is TLS.
@@ -49,6 +51,7 @@ impl OpeningStream {
             sniffed: [0; SNIFFED_BYTES],
             unread: 0..0,
             left: Some(MAX_HANDSHAKE_BYTES),
+            read_bytes: 0,
             watches_for_tls: false,
             speaks_tls: None,
         }
@@ -89,9 +92,15 @@ impl OpeningStream {
         self.unread.end == 0
     }
 
-    /// The peer is known: it may send what it wants.
+    /// The peer is known: it may send what it wants, which is counted.
     pub(super) const fn set_opened(&mut self) {
         self.left = None;
+        self.read_bytes = 0;
+    }
+
+    /// How many bytes were read since the peer is known.
+    pub(super) const fn read_bytes(&self) -> u64 {
+        self.read_bytes
     }
 
     /// The peer is served in plaintext. If it then turns out to speak TLS, it is refused by name:
@@ -132,6 +141,7 @@ impl AsyncRead for OpeningStream {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         let bytes = buffer.filled().get(before..).unwrap_or(&[]);
+        this.read_bytes += bytes.len() as u64;
         if let [0x14..=0x17, 0x03, ..] = bytes
             && let Some(speaks_tls) = &this.speaks_tls
         {

@@ -17,8 +17,8 @@ use super::config::{InvalidTlsConfig, TlsConfig, TlsVersion};
 use super::opening_stream::OpeningStream;
 use super::refusal::{named, refused};
 use super::secured_stream::SecuredStream;
-use super::verifier::{Trust, Verifier, peer_id};
-use crate::transport::Connected;
+use super::verifier::{MAX_CERTIFICATE_BYTES, Trust, Verifier, peer_id};
+use crate::transport::{Connected, Overhead};
 
 /// What is spoken inside of TLS, as ALPN (RFC 7301) names it.
 const PROTOCOL: &[u8] = b"spacetime/1";
@@ -49,8 +49,10 @@ impl Setup {
             [] => vec![self_signed(&config.key).map_err(|_| InvalidTlsConfig::Certificates)?],
             certificates => certificates.iter().map(|it| CertificateDer::from(it.clone())).collect(),
         };
+        let are_taken = certificates.iter().all(|it| it.len() <= MAX_CERTIFICATE_BYTES);
         match certificates.first().map(peer_id) {
-            Some(Ok(peer_id)) if peer_id == config.key.peer_id() => {}
+            // What peers would refuse is no certificate to start with.
+            Some(Ok(peer_id)) if peer_id == config.key.peer_id() && are_taken => {}
             _ => return Err(InvalidTlsConfig::Certificates),
         }
         let key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(config.key.to_pkcs8()));
@@ -135,5 +137,7 @@ fn secured(mut stream: TlsStream<OpeningStream>) -> std::io::Result<Connected> {
     let certificate = session.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.ok_or_else(|| refused(SecurityError::NoCertificate))?;
     let peer_id = Some(peer_id(certificate).map_err(refused)?);
-    Ok(Connected { stream: Box::new(SecuredStream(stream)), peer_id })
+    let overhead = Overhead::new();
+    let stream = Box::new(SecuredStream::new(stream, overhead.clone()));
+    Ok(Connected { stream, peer_id, overhead: Some(overhead) })
 }

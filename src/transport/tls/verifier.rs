@@ -17,13 +17,14 @@ use spacetime_core::{Hash, PeerId, SecurityError};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
 
 use super::config::{InvalidTlsConfig, MAX_ISSUERS, TlsConfig};
+use super::signed_certificate::SignedCertificate;
 
 /// What stands before the 32 bytes of the key in the SubjectPublicKeyInfo of an Ed25519 key (RFC
 /// 8410).
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The longest certificate, in bytes. Ours have 200, and what `openssl` makes has 600.
-const MAX_CERTIFICATE_BYTES: usize = 4096;
+pub(super) const MAX_CERTIFICATE_BYTES: usize = 4096;
 
 /// Whom a node believes to be whom.
 #[derive(Debug)]
@@ -112,12 +113,26 @@ impl Trust {
         let anchor = anchor_from_trusted_cert(certificate).map_err(malformed)?;
         let parsed = EndEntityCert::try_from(certificate).map_err(malformed)?;
         match parsed.verify_for_usage(self.ed25519.all, &[anchor], &[], now, AnyUsage, None, None) {
-            // As `openssl req -x509` makes them. The dates were looked at before this was found, and
-            // nothing else in such a certificate counts but the key, which the peer proves to hold.
-            Ok(_) | Err(webpki::Error::CaUsedAsEndEntity) => {}
+            Ok(_) => {}
+            // As `openssl req -x509` makes them. The dates were looked at before this was found, the
+            // signature was not.
+            Err(webpki::Error::CaUsedAsEndEntity) => self.check_own_signature(certificate, &parsed)?,
             Err(error) => return Err(refusal(&error)),
         }
         Ok([Hash::of(parsed.subject_public_key_info().as_ref())].into())
+    }
+
+    /// Whether a certificate is signed with its own key.
+    fn check_own_signature(
+        &self,
+        certificate: &CertificateDer<'_>,
+        parsed: &EndEntityCert<'_>,
+    ) -> Result<(), SecurityError> {
+        let parts = SignedCertificate::parse(certificate).ok_or(SecurityError::MalformedCertificate)?;
+        let is_own = |algorithm: &&dyn SignatureVerificationAlgorithm| {
+            parsed.verify_signature(*algorithm, parts.signed, parts.signature).is_ok()
+        };
+        if self.ed25519.all.iter().any(is_own) { Ok(()) } else { Err(SecurityError::UntrustedIssuer) }
     }
 
     /// The hashes of all keys from the peer's up to the authority's.
