@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
-use spacetime_core::{Address, Bandwidth, InvalidAddress, Limits};
+use spacetime_core::{Address, Bandwidth, Endpoint, InvalidAddress, Limits, Rate};
 
 use super::AppError;
 use super::rate::RateLimit;
@@ -42,6 +43,14 @@ pub struct FileConfig {
     pub tls: Option<String>,
     /// The lowest version of TLS: `1.2` or `1.3`.
     pub min_tls_version: Option<String>,
+    /// The only peers that there are for this node, by their ids.
+    pub allowed_peers: Option<Vec<String>>,
+    /// Files with the certificates of authorities that issue those of all peers, in PEM.
+    pub authorities: Option<Vec<PathBuf>>,
+    /// The file with the certificate of the node, and those of its issuers, in PEM.
+    pub certificates: Option<PathBuf>,
+    /// SHA-256 hashes of public keys of which each peer must have one in its chain, in hexadecimal digits.
+    pub pinned_keys: Option<Vec<String>>,
     /// What to do with version-1 nodes that never say Handshake: `refuse` or `serve`.
     pub legacy: Option<String>,
     /// What to log.
@@ -67,6 +76,36 @@ pub struct LimitsConfig {
     pub max_inbound: Option<usize>,
     /// Accepted connections that are not established yet, at a time.
     pub max_opening: Option<usize>,
+    /// How often one public host may connect at once.
+    pub accepts_per_host: Option<u32>,
+    /// After how many milliseconds it may connect once more.
+    pub accept_interval_ms_per_host: Option<u64>,
+    /// How often the hosts of one public network may connect at once.
+    pub accepts_per_group: Option<u32>,
+    /// After how many milliseconds one of them may connect once more.
+    pub accept_interval_ms_per_group: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// Limits with the rates of connections that are said here, and their own for what is not.
+    fn with_rates(&self, limits: Limits) -> Limits {
+        let rate = |rate: Rate, capacity: Option<u32>, interval_ms: Option<u64>| Rate {
+            capacity: capacity.unwrap_or(rate.capacity),
+            interval: interval_ms.map_or(rate.interval, Duration::from_millis),
+        };
+        let (per_host, per_group) = (limits.accept_rate_per_host(), limits.accept_rate_per_group());
+        limits
+            .with_accept_rate_per_host(rate(
+                per_host,
+                self.accepts_per_host,
+                self.accept_interval_ms_per_host,
+            ))
+            .with_accept_rate_per_group(rate(
+                per_group,
+                self.accepts_per_group,
+                self.accept_interval_ms_per_group,
+            ))
+    }
 }
 
 /// The part about bandwidth: bytes per second, frame headers included, or `"off"`.
@@ -152,7 +191,7 @@ impl FileConfig {
     /// connections that peers may have, or all the peers for whom there are connections.
     pub fn limits(&self) -> Result<(Limits, spacetime_peers::Config), AppError> {
         let (mut limits, peers) = (Limits::default(), spacetime_peers::Config::default());
-        let LimitsConfig { max_connections, max_opening, max_outbound, max_inbound } = self.limits;
+        let LimitsConfig { max_connections, max_opening, max_outbound, max_inbound, .. } = self.limits;
         let all = max_connections.unwrap_or(usize::MAX);
         let outbound = max_outbound.unwrap_or(peers.max_outbound().min(all.div_ceil(2)));
         let left = all.saturating_sub(outbound).saturating_sub(SPARE_CONNECTIONS);
@@ -169,6 +208,7 @@ impl FileConfig {
         if let Some(max_opening) = max_opening {
             limits = limits.with_max_opening(max_opening);
         }
+        limits = self.limits.with_rates(limits);
         Ok((limits, peers.with_max_outbound(outbound).with_max_inbound(inbound)))
     }
 
@@ -190,14 +230,23 @@ impl FileConfig {
 
 /// Reads an address; the port may be left out.
 pub(super) fn parse_address(text: &str) -> Result<Address, AppError> {
-    let parsed = match text.parse::<IpAddr>() {
-        Ok(ip) => Ok(Address::socket(SocketAddr::new(ip, DEFAULT_PORT))),
-        Err(_) => match text.parse() {
-            Err(InvalidAddress::Port) if !text.is_empty() => format!("{text}:{DEFAULT_PORT}").parse(),
-            result => result,
-        },
+    let (pin, place) = match text.split_once('@') {
+        Some((pin, place)) => (Some(pin.parse().map_err(|_| InvalidAddress::PeerId)), place),
+        None => (None, text),
     };
-    parsed.map_err(|error| AppError::Config(format!("{text:?} is not an address: {error}")))
+    let parsed = match place.parse::<IpAddr>() {
+        Ok(ip) => Ok(Address::socket(SocketAddr::new(ip, DEFAULT_PORT))),
+        Err(_) => match place.parse::<Endpoint>() {
+            Err(InvalidAddress::Port) if !place.is_empty() => format!("{place}:{DEFAULT_PORT}").parse(),
+            result => result,
+        }
+        .map(Address::from),
+    };
+    let pinned = parsed.and_then(|address| match pin {
+        Some(peer_id) => Ok(address.pinned(peer_id?)),
+        None => Ok(address),
+    });
+    pinned.map_err(|error| AppError::Config(format!("{text:?} is not an address: {error}")))
 }
 
 #[cfg(test)]
@@ -215,7 +264,17 @@ mod tests {
         ] {
             assert_eq!(parse_address(text).unwrap().to_string(), address);
         }
-        for bad in ["", "a b", "203.0.113.1:99999", "x:y:z"] {
+        let id = "ab".repeat(32);
+        for (place, address) in [
+            ("2001:db8::1", "[2001:db8::1]:8333"),
+            ("203.0.113.1", "203.0.113.1:8333"),
+            ("seed.example.org", "seed.example.org:8333"),
+            ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+        ] {
+            let text = format!("{id}@{place}");
+            assert_eq!(parse_address(&text).unwrap().to_string(), format!("{id}@{address}"));
+        }
+        for bad in ["", "a b", "203.0.113.1:99999", "x:y:z", "@203.0.113.1", "abc@203.0.113.1"] {
             assert!(parse_address(bad).is_err(), "{bad}");
         }
     }
@@ -242,6 +301,14 @@ mod tests {
             config.tls.is_some(),
             config.min_tls_version.is_some(),
             config.legacy.is_some(),
+            config.limits.accepts_per_host.is_some(),
+            config.limits.accept_interval_ms_per_host.is_some(),
+            config.limits.accepts_per_group.is_some(),
+            config.limits.accept_interval_ms_per_group.is_some(),
+            config.allowed_peers.is_some(),
+            config.authorities.is_some(),
+            config.certificates.is_some(),
+            config.pinned_keys.is_some(),
             config.log.is_some(),
             config.limits.max_connections.is_some(),
             config.limits.max_outbound.is_some(),

@@ -12,8 +12,8 @@ const MAX_SET_ASIDE: usize = 5;
 /// What becomes of the file that was there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Former {
-    /// It is replaced.
-    Replace,
+    /// There must be none: if there is one, it stays, and the error is `AlreadyExists`.
+    Refuse,
     /// It is kept beside the new one, as `NAME.bak`. Between the two steps there is only the copy.
     KeepAsBackup,
 }
@@ -28,13 +28,21 @@ pub(super) fn write(path: &Path, bytes: &[u8], former: Former) -> io::Result<()>
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    if former == Former::KeepAsBackup {
-        match fs::rename(path, backup(path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    match former {
+        Former::Refuse => {
+            // A rename would replace what is there; a second name is given only where there is none.
+            let linked = fs::hard_link(&temporary, path);
+            remove_if_there(&temporary)?;
+            linked?;
+        }
+        Former::KeepAsBackup => {
+            match fs::rename(path, backup(path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            fs::rename(&temporary, path)?;
         }
     }
-    fs::rename(&temporary, path)?;
     sync_folder(path)
 }
 
@@ -177,18 +185,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_the_former_version_is_kept_on_request() {
+    fn what_is_written_is_read_and_the_former_version_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         write(&path, b"good 1", Former::KeepAsBackup).unwrap();
         write(&path, b"good 2", Former::KeepAsBackup).unwrap();
         assert_eq!(fs::read(backup(&path)).unwrap(), b"good 1");
-        write(&path, b"good 3", Former::Replace).unwrap();
-        assert_eq!(fs::read(backup(&path)).unwrap(), b"good 1");
         let loaded = load(&path, 100, 0, text);
-        assert_eq!((loaded.value.as_deref(), loaded.warnings.len()), (Some("good 3"), 0));
+        assert_eq!((loaded.value.as_deref(), loaded.warnings.len()), (Some("good 2"), 0));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(names(folder.path()), ["file", "file.bak"]);
+    }
+
+    #[test]
+    fn a_file_that_must_be_new_is_written_over_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, b"good 1", Former::Refuse).unwrap();
+        let error = write(&path, b"good 2", Former::Refuse).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"good 1");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(names(folder.path()), ["file"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use spacetime_core::{Address, Bandwidth, Endpoint, Event, Hash, Limits, PeerId};
 use spacetime_handshake::Legacy;
 use spacetime_node::{Config as NodeConfig, Node, NodeCommand, NodeEvent, Start};
 use spacetime_peers::AddressRules;
+use spacetime_peers::book::Record;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::AppError;
@@ -23,6 +24,7 @@ use super::key_file::KeyFile;
 use super::node_handle::NodeHandle;
 use super::peers_worker::PeersWorker;
 use super::resolver::{self, Resolver, SystemResolver};
+use super::trust_options::TrustOptions;
 use crate::store::{CheckedBlock, RedbStore};
 use crate::swarm::{Config as SwarmConfig, Swarm, system_clock};
 use crate::transport::tls::{NodeKey, TlsVersion};
@@ -51,12 +53,15 @@ pub struct Options {
     pub limits: Limits,
     /// How it synchronises.
     pub sync: spacetime_sync::Config,
-    /// Whether version-1 nodes that never say Handshake are let in.
+    /// Whether version-1 nodes that never say Handshake are let in. They cannot encrypt, so to serve them
+    /// encryption must not be required.
     pub legacy: Legacy,
     /// Whether connections are encrypted. Required.
     pub tls: TlsMode,
     /// The lowest version of TLS. 1.3.
     pub min_tls_version: TlsVersion,
+    /// Whom it believes to be whom, on private networks.
+    pub trust: TrustOptions,
 }
 
 impl Options {
@@ -74,6 +79,7 @@ impl Options {
             legacy: Legacy::default(),
             tls: TlsMode::default(),
             min_tls_version: TlsVersion::V1_3,
+            trust: TrustOptions::default(),
         }
     }
 }
@@ -132,11 +138,13 @@ impl FullNode {
         }
         let rng =
             crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
+        let is_proven = |it: &&Record| it.peer_id.is_some();
+        let proven = stored.records.iter().filter(is_proven).map(|it| Endpoint::Socket(it.address));
+        let transport = transport(&options, key, proven)?;
         let start = Start { recent, peers: stored, unix_seconds };
         let config = node_config(&options, block_hash(rules.genesis()).unwrap_or_default());
         let node = Node::new(config, rules.clone(), start, &rng)
             .map_err(|error| AppError::Config(error.to_string()))?;
-        let transport = transport(&options, key)?;
         let config = SwarmConfig::new(peer_id).with_transport(transport).with_limits(options.limits);
         let mut swarm = Swarm::new(node, config).map_err(|error| AppError::Config(error.to_string()))?;
 
@@ -235,14 +243,24 @@ impl FullNode {
 }
 
 /// TCP, encrypted as far as is wanted.
-fn transport(options: &Options, key: NodeKey) -> Result<TlsTransport<TcpTransport>, AppError> {
+fn transport(
+    options: &Options,
+    key: NodeKey,
+    proven: impl Iterator<Item = Endpoint>,
+) -> Result<TlsTransport<TcpTransport>, AppError> {
+    if options.legacy == Legacy::Serve && options.tls == TlsMode::Required {
+        let text = "to serve version-1 nodes, which cannot encrypt, tls must be optional or off";
+        return Err(AppError::Config(text.into()));
+    }
     // Those that may wait for our first word are not waited for longer than the handshake would.
     let serves_silent = options.legacy == Legacy::Serve;
     let grace = spacetime_handshake::Config::new(Hash::ZERO).grace();
     let config = TlsConfig::new(key)
         .with_mode(options.tls)
         .with_versions(options.min_tls_version, TlsVersion::V1_3)
-        .with_plaintext_after(serves_silent.then_some(grace));
+        .with_plaintext_after(serves_silent.then_some(grace))
+        .with_proven_endpoints(proven);
+    let config = options.trust.apply(config);
     TlsTransport::new(TcpTransport::new(), &config).map_err(|error| AppError::Config(error.to_string()))
 }
 
@@ -266,7 +284,7 @@ fn node_config(options: &Options, chain_id: Hash) -> NodeConfig {
 async fn look_up(resolver: Arc<dyn Resolver>, seed: Address, handle: NodeHandle) {
     if let Endpoint::Name(name, port) = seed.endpoint() {
         let addresses = resolver::resolve(&*resolver, name, *port).await;
-        let resolved = NodeCommand::Peers(spacetime_peers::Command::Resolved(addresses));
+        let resolved = NodeCommand::Peers(spacetime_peers::Command::Resolved { seed, addresses });
         // If it has ended, nobody needs to know.
         let _ = handle.swarm().send(resolved).await;
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use pem_rfc7468::LineEnding;
+use rustix::process::geteuid;
 
 use super::durable_file::{self, Former};
 use crate::transport::tls::NodeKey;
@@ -54,6 +55,14 @@ pub enum KeyFileError {
         /// Its permissions.
         mode: u32,
     },
+    /// It is somebody else's file, who may know the key or change it.
+    #[error("the key file {path} belongs to another user ({owner}); chown it, or run as that user")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// The number of that user.
+        owner: u32,
+    },
     /// What is in the file is no key.
     #[error("{path} is not an Ed25519 private key in PKCS#8 PEM; move it away to get a new one")]
     Malformed {
@@ -92,10 +101,8 @@ impl KeyFile {
             _ => KeyFileError::File { path: path(), error },
         };
         let file = File::open(&self.path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Exposed { path: path(), mode });
-        }
+        let metadata = file.metadata().map_err(failed)?;
+        check_access(&self.path, metadata.uid(), metadata.mode() & 0o777)?;
         let mut pem = Vec::new();
         file.take(MAX_FILE_BYTES).read_to_end(&mut pem).map_err(failed)?;
         let malformed = || KeyFileError::Malformed { path: path() };
@@ -106,17 +113,27 @@ impl KeyFile {
     /// Writes a new key to a new file, whole or not at all.
     pub fn create(&self) -> Result<NodeKey, KeyFileError> {
         let path = || self.path.clone();
-        let failed = |error| KeyFileError::File { path: path(), error };
-        // Who is not told apart here is told apart by the lock of the folder.
-        if self.path.try_exists().map_err(failed)? {
-            return Err(KeyFileError::Exists { path: path() });
-        }
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path() },
+            _ => KeyFileError::File { path: path(), error },
+        };
         let key = NodeKey::generate().map_err(KeyFileError::Randomness)?;
         let pem = pem_rfc7468::encode_string(PEM_LABEL, LineEnding::LF, &key.to_pkcs8());
         let pem = pem.map_err(|error| failed(io::Error::other(error)))?;
-        durable_file::write(&self.path, pem.as_bytes(), Former::Replace).map_err(failed)?;
+        durable_file::write(&self.path, pem.as_bytes(), Former::Refuse).map_err(failed)?;
         Ok(key)
     }
+}
+
+/// Whether nobody but this user can know or change the key.
+fn check_access(path: &Path, owner: u32, mode: u32) -> Result<(), KeyFileError> {
+    if owner != geteuid().as_raw() {
+        return Err(KeyFileError::Foreign { path: path.to_owned(), owner });
+    }
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -154,6 +171,24 @@ mod tests {
         fs::set_permissions(file.path(), Permissions::from_mode(0o640)).unwrap();
         let error = file.load_or_create().unwrap_err().to_string();
         assert!(error.contains("640") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_belongs_to_somebody_else_is_refused() {
+        let (path, own) = (Path::new("node.key"), geteuid().as_raw());
+        assert!(check_access(path, own, 0o600).is_ok());
+        let error = check_access(path, own + 1, 0o600).unwrap_err().to_string();
+        assert!(error.contains(&(own + 1).to_string()) && error.contains("chown"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_appears_meanwhile_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::at(folder.path().join("node.key"));
+        // Where nothing seems to be: it leads nowhere.
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), file.path()).unwrap();
+        assert!(matches!(file.create(), Err(KeyFileError::Exists { .. })));
+        assert!(fs::symlink_metadata(file.path()).unwrap().is_symlink());
     }
 
     #[test]

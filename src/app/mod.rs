@@ -24,6 +24,7 @@ mod questions;
 mod rate;
 mod resolver;
 pub mod sim;
+mod trust_options;
 
 pub use chain_keeper::{AcceptAll, ChainKeeper, Verifier};
 pub use chain_worker::ChainWorker;
@@ -37,3 +38,4 @@ pub use node_handle::{ChangeError, NodeHandle, PublishError};
 pub use progress::Meter;
 pub use rate::{InvalidRate, RateLimit};
 pub use resolver::{Resolver, SystemResolver};
+pub use trust_options::TrustOptions;

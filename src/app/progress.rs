@@ -141,6 +141,7 @@ mod tests {
 
     fn status(height: u64, target: u64) -> Status {
         Status {
+            refusals: Default::default(),
             version: 1,
             peer_id: String::new(),
             listen: Vec::new(),

@@ -52,6 +52,19 @@ fn limits_of_bandwidth_are_on_by_default_and_can_be_changed_or_switched_off() {
 }
 
 #[test]
+fn to_serve_those_who_cannot_encrypt_encryption_must_not_be_required() {
+    let folder = tempfile::tempdir().unwrap();
+    let datadir = folder.path().to_str().unwrap();
+    let output = run(&["start", "--datadir", datadir, "--listen", "127.0.0.1:0", "--legacy", "serve"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("optional or off"), "{}", stderr(&output));
+    for mode in ["optional", "off"] {
+        let _node =
+            RunningNode::start(folder.path(), &[ANY_PORT, &["--legacy", "serve", "--tls", mode]].concat());
+    }
+}
+
+#[test]
 fn the_peer_id_is_the_same_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let first = RunningNode::start(folder.path(), ANY_PORT).introduction[1].clone();

@@ -1,14 +1,13 @@
 //! `spacetime chain`: make, show and check chains.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use spacetime_core::chain::{ChainRules, DevelopmentChain, HeaderInfo, InvalidObject};
 use spacetime_core::wire::MAX_PAYLOAD;
 
+use super::node_folder::NodeFolder;
 use super::say;
 use crate::app::full_node::{development_rules, open_store};
-use crate::app::{AppError, DataFolder, chain_keeper, default_data_folder};
+use crate::app::{AppError, DataFolder, chain_keeper};
 use crate::store::{ChainStore, CheckedBlock, RedbStore};
 
 /// Blocks that are stored in one transaction.
@@ -23,14 +22,7 @@ pub(super) enum Command {
     /// Say how long the chain is and where it ends
     Info(InfoArguments),
     /// Check every block, hash and link from genesis to the tip
-    Verify(FolderArguments),
-}
-
-#[derive(Args, Debug)]
-pub(super) struct FolderArguments {
-    /// The data folder [default: $XDG_DATA_HOME/spacetime/dev]
-    #[arg(long, env = "SPACETIME_DATADIR", value_name = "D")]
-    datadir: Option<PathBuf>,
+    Verify(NodeFolder),
 }
 
 #[derive(Args, Debug)]
@@ -48,7 +40,7 @@ pub(super) struct GenerateArguments {
     seed: u64,
 
     #[command(flatten)]
-    folder: FolderArguments,
+    node: NodeFolder,
 }
 
 #[derive(Args, Debug)]
@@ -58,17 +50,7 @@ pub(super) struct InfoArguments {
     json: bool,
 
     #[command(flatten)]
-    folder: FolderArguments,
-}
-
-impl FolderArguments {
-    fn open(self) -> Result<DataFolder, AppError> {
-        let path = match self.datadir {
-            Some(path) => path,
-            None => default_data_folder("dev")?,
-        };
-        DataFolder::open(&path)
-    }
+    node: NodeFolder,
 }
 
 pub(super) fn run(command: Command) -> Result<(), AppError> {
@@ -80,7 +62,7 @@ pub(super) fn run(command: Command) -> Result<(), AppError> {
 }
 
 fn generate(arguments: GenerateArguments) -> Result<(), AppError> {
-    let folder = arguments.folder.open()?;
+    let folder = DataFolder::open(&arguments.node.path()?)?;
     let tip = generate_in(&folder, arguments.blocks, arguments.block_bytes as usize, arguments.seed)?;
     say(format_args!("tip {} {}", tip.height, tip.hash));
     Ok(())
@@ -128,7 +110,7 @@ fn check<'a>(rules: &impl ChainRules, bytes: &'a [u8]) -> Result<CheckedBlock<'a
 }
 
 fn info(arguments: InfoArguments) -> Result<(), AppError> {
-    let folder = arguments.folder.open()?;
+    let folder = DataFolder::open(&arguments.node.path()?)?;
     let rules = development_rules()?;
     let store = open_store(&folder, &rules)?;
     let tip = chain_keeper::tip(&store, &rules)?;
@@ -148,8 +130,8 @@ fn info(arguments: InfoArguments) -> Result<(), AppError> {
     Ok(())
 }
 
-fn verify(arguments: FolderArguments) -> Result<(), AppError> {
-    let folder = arguments.open()?;
+fn verify(node: NodeFolder) -> Result<(), AppError> {
+    let folder = DataFolder::open(&node.path()?)?;
     let rules = development_rules()?;
     let store = open_store(&folder, &rules)?;
     let height = store.height()?;

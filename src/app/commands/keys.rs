@@ -1,19 +1,17 @@
 //! `spacetime peer-id` and `spacetime key`: who a node is.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
+use super::node_folder::NodeFolder;
 use super::say;
-use crate::app::{AppError, DataFolder, KeyFile, KeyFileError, default_data_folder, hex};
+use crate::app::{AppError, DataFolder, KeyFile, KeyFileError, hex};
 use crate::transport::tls::NodeKey;
 
 /// Whose key.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// The data folder of the node [default: $XDG_DATA_HOME/spacetime/dev]
-    #[arg(long, env = "SPACETIME_DATADIR", value_name = "D")]
-    datadir: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeFolder,
 }
 
 #[derive(Subcommand, Debug)]
@@ -28,13 +26,9 @@ pub(super) enum Command {
 }
 
 impl Arguments {
-    fn folder(&self) -> Result<PathBuf, AppError> {
-        self.datadir.clone().map_or_else(|| default_data_folder("dev"), Ok)
-    }
-
     /// Reads the key, also while the node runs.
     fn load(&self) -> Result<(KeyFile, NodeKey), AppError> {
-        let file = KeyFile::at(DataFolder::key_file_in(&self.folder()?));
+        let file = KeyFile::at(DataFolder::key_file_in(&self.node.path()?));
         let key = file.load().map_err(failed)?;
         Ok((file, key))
     }
@@ -54,7 +48,7 @@ pub(super) fn run(command: &Command) -> Result<(), AppError> {
     match command {
         Command::New(arguments) => {
             // No node may run in it: it would go on with the key that it has.
-            let folder = DataFolder::open(&arguments.folder()?)?;
+            let folder = DataFolder::open(&arguments.node.path()?)?;
             let key = KeyFile::at(folder.key_file()).create().map_err(failed)?;
             say(key.peer_id());
         }

@@ -7,6 +7,7 @@ mod decode;
 mod devnet;
 mod keys;
 mod logging;
+mod node_folder;
 mod peers;
 mod running_node;
 mod send_transaction;

@@ -12,12 +12,12 @@ use spacetime_peers::AddressRules;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
+use super::node_folder::{DEFAULT_NETWORK, load_config};
 use super::{logging, runtime, say};
 use crate::app::config::{BandwidthConfig, DEFAULT_PORT, parse_address};
 use crate::app::progress::Bar;
 use crate::app::{
-    AppError, FileConfig, FullNode, Meter, NodeHandle, Options, RateLimit, default_config_file,
-    default_data_folder,
+    AppError, FullNode, Meter, NodeHandle, Options, RateLimit, TrustOptions, default_data_folder,
 };
 use crate::transport::TlsMode;
 use crate::transport::tls::TlsVersion;
@@ -115,12 +115,8 @@ struct Settings {
 
 impl Arguments {
     fn settings(self) -> Result<Settings, AppError> {
-        let file = match &self.config {
-            Some(path) => FileConfig::load(path)?,
-            None => default_config_file()
-                .map_or(Ok(FileConfig::default()), |path| FileConfig::load_if_there(&path))?,
-        };
-        let network = self.network.or(file.network.clone()).unwrap_or_else(|| "dev".into());
+        let file = load_config(self.config.as_deref())?;
+        let network = self.network.or(file.network.clone()).unwrap_or_else(|| DEFAULT_NETWORK.into());
         if network != "dev" {
             return Err(AppError::Config(format!(
                 "there is no network {network:?}; the only one so far is dev"
@@ -171,6 +167,7 @@ impl Arguments {
         options.legacy = legacy;
         options.tls = tls;
         options.min_tls_version = min_tls_version;
+        options.trust = TrustOptions::read(&file)?;
         options.sync = file.sync();
         Ok(Settings { options, network, log: self.log.or(file.log) })
     }

@@ -62,6 +62,10 @@ fn print(status: &Status) {
         bandwidth.received_bytes,
         limits(bandwidth.download, bandwidth.download_per_peer)
     ));
+    if !status.refusals.is_empty() {
+        let refusals = status.refusals.iter().map(|(reason, count)| format!("{count} {reason}"));
+        say(format_args!("refused  {}", refusals.collect::<Vec<_>>().join(", ")));
+    }
     say(format_args!("peers    {}", status.peers.len()));
     if !status.peers.is_empty() {
         say(peers::table(&status.peers));
