@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::{ConnectionId, Hash};
 
@@ -28,6 +29,8 @@ pub(crate) struct Followed {
     fork_height: u64,
     side: Vec<HeaderInfo>,
     pub(crate) window: Window,
+    /// The blocks that are being applied, and those beside the best chain that they follow.
+    applying: Vec<HeaderInfo>,
 }
 
 impl Followed {
@@ -35,7 +38,7 @@ impl Followed {
         recent.keep(max_reorg_depth);
         let tip = *recent.tip();
         let (fork_height, window) = (tip.height, Window::new(tip));
-        Self { recent, max_reorg_depth, fork_height, side: Vec::new(), window }
+        Self { recent, max_reorg_depth, fork_height, side: Vec::new(), window, applying: Vec::new() }
     }
 
     /// The last block of the best chain.
@@ -46,6 +49,11 @@ impl Followed {
     /// The last header.
     pub(crate) fn head(&self) -> &HeaderInfo {
         self.window.head()
+    }
+
+    /// The height of the last block that the followed chain and the best one have in common.
+    pub(crate) const fn fork_height(&self) -> u64 {
+        self.fork_height
     }
 
     /// The last header, or the tip, whichever is higher.
@@ -75,14 +83,14 @@ impl Followed {
         self.at(height).is_some_and(|info| info.hash == hash)
     }
 
-    /// Hashes of the followed chain: the last ones, then further and further apart, and the oldest one
+    /// Blocks of the followed chain: the last ones, then further and further apart, and the oldest one
     /// that is known.
-    pub(crate) fn locator(&self) -> Vec<Hash> {
-        let mut hashes = Vec::new();
+    pub(crate) fn locator(&self) -> Vec<HeaderInfo> {
+        let mut blocks = Vec::new();
         let (mut height, mut step) = (self.head().height, 1);
         while let Some(info) = self.at(height) {
-            hashes.push(info.hash);
-            if hashes.len() >= 2 {
+            blocks.push(*info);
+            if blocks.len() >= 2 {
                 step *= 2;
             }
             match height.checked_sub(step) {
@@ -93,10 +101,20 @@ impl Followed {
         let tip = self.tip();
         let oldest = tip.height - (self.recent.len() as u64 - 1).min(tip.height);
         match self.recent.at(oldest) {
-            Some(oldest) if hashes.last() != Some(&oldest.hash) => hashes.push(oldest.hash),
+            Some(oldest) if blocks.last() != Some(oldest) => blocks.push(*oldest),
             _ => {}
         }
-        hashes
+        blocks
+    }
+
+    /// Takes the blocks that can be applied now; none while others are being applied.
+    pub(crate) fn take_applicable(&mut self) -> Vec<Bytes> {
+        let blocks = self.window.take_applicable();
+        if !blocks.is_empty() {
+            self.applying.clone_from(&self.side);
+            self.applying.extend(self.window.infos().take(blocks.len()));
+        }
+        blocks
     }
 
     /// The weight of the blocks after a height, up to `max` of them: in the followed chain or in the
@@ -147,6 +165,7 @@ impl Followed {
     /// sent the blocks that were applied. None if the chain went elsewhere: then what was downloaded
     /// is forgotten.
     pub(crate) fn applied(&mut self, last: &HeaderInfo, tip: &HeaderInfo) -> Option<Vec<ConnectionId>> {
+        let applying = core::mem::take(&mut self.applying);
         let is_followed = self.window.anchor().hash == last.hash || self.window.has(last.height, last.hash);
         if !is_followed && tip.hash == self.tip().hash {
             self.window.end_apply();
@@ -154,7 +173,7 @@ impl Followed {
         }
         if !is_followed || self.extends_tip() && tip.hash != last.hash {
             self.window.end_apply();
-            self.move_tip(tip);
+            self.move_along(applying, tip);
             return None;
         }
         let was_extending = self.extends_tip();
@@ -195,18 +214,33 @@ impl Followed {
             self.recent.go_back(known.height);
             self.restart();
         } else {
-            self.recent.push(*tip);
-            self.restart();
+            self.go_over_to(&[*tip]);
         }
         self.recent.keep(self.max_reorg_depth);
     }
 
-    /// A block that follows `fork` was tried, and the best chain ends there now.
-    pub(crate) fn reorganise(&mut self, fork: &HeaderInfo, tip: HeaderInfo) {
-        if self.recent.at(fork.height).is_some_and(|info| info.hash == fork.hash) {
-            self.recent.go_back(fork.height);
+    /// The best chain has gone over to `tip`, which may be one of the blocks that were being applied: then
+    /// what stood before them is known.
+    fn move_along(&mut self, mut applying: Vec<HeaderInfo>, tip: &HeaderInfo) {
+        match applying.iter().position(|info| info.hash == tip.hash) {
+            Some(index) if tip.hash != self.tip().hash => {
+                applying.truncate(index + 1);
+                self.go_over_to(&applying);
+                self.recent.keep(self.max_reorg_depth);
+            }
+            _ => self.move_tip(tip),
         }
-        self.recent.push(tip);
+    }
+
+    /// The best chain ends with these blocks, the first of which may follow an earlier one than the tip.
+    fn go_over_to(&mut self, branch: &[HeaderInfo]) {
+        let parent = branch.first().and_then(|first| Some((first.height.checked_sub(1)?, first.parent)));
+        if let Some((height, hash)) = parent
+            && self.recent.at(height).is_some_and(|info| info.hash == hash)
+        {
+            self.recent.go_back(height);
+        }
+        branch.iter().for_each(|info| self.recent.push(*info));
         self.restart();
     }
 }

@@ -4,22 +4,24 @@
 //!
 //! * Headers first: a block is asked for only after its header has linked, one by one, to a block that
 //!   was verified, and only from a peer that has shown to have that header. A block that arrives is
-//!   taken only if it has the hash that was asked for.
+//!   taken only if it has the hash that was asked for, and the body that its header names.
 //! * The heaviest chain is followed, by [`ChainRules::weight`].
 //!   What headers claim only ranks whom to try: the tip moves by verified blocks, and where that means
 //!   to leave blocks for a heavier chain, in one step. See [forks](#forks).
 //! * Blocks come from several peers at a time and are applied in the order of the chain. What waits
 //!   to be applied is a window, not the chain. Each peer is asked for as much at a time as it sends in
-//!   about a second.
+//!   about half a second.
 //! * One honest peer is enough. Peers are asked in the order in which they came, and who was asked
 //!   stands at the end again: however many come again and again, and whatever they claim, each of
 //!   the others has its turn before they have a second one.
 //! * A peer that does not answer, or answers badly, is passed over; what it was asked for is asked
 //!   from another. However much that was, it is one failure. So is a peer for whose block all others
-//!   wait, after 2 s, twice as long for each such peer, less again with each block that is applied.
+//!   wait, after 1 s, twice as long for each such peer, less again with each block that is applied; at once
+//!   if it has been silent for as long already. A block that eight later ones have overtaken is asked from
+//!   another as well, and used whoever sends it first.
 //!   Nobody is charged for what somebody else sent, nor for being slow while it sends.
 //! * A bad body says nothing about the block: its sender is closed, what else it sent is not used, and
-//!   the same block is taken from another.
+//!   the same block is taken from another. What others have sent behind it waits.
 //! * Whatever was applied when the node stopped is where it goes on when it starts.
 //! * Serving is bounded per peer and for all together, and never in the way of the node's own download.
 //!
@@ -28,7 +30,7 @@
 //! The node remembers its last blocks ([`RecentChain`]), and asks a peer for headers after the first
 //! of them that both have: in one question if the peer has announced [`CAPABILITY`], else with a block
 //! further and further back in each. What it gets after another block than the last one is a rival of
-//! the chain that is followed, and one at a time is kept.
+//! the chain that is followed; of 8 peers one each is kept, and all are tried side by side.
 //!
 //! ```text
 //!   heavier than what is followed,       its first block     verified   followed, and the other one
@@ -37,7 +39,9 @@
 //! ```
 //!
 //! Meanwhile the download goes on, so that headers that cost nothing hold up nothing. The blocks of
-//! a chain that parts below the tip are kept beside the best chain until they outweigh it.
+//! a chain that parts below the tip are kept beside the best chain until they outweigh it. A rival that
+//! parts where nothing is verified yet is neither better nor worse than what is followed: it is kept until
+//! that is verified, or does not come.
 //!
 //! It owns no chain: [`Event`]s say what is to be read and applied, the node carries that out where
 //! disks and signature checks hold nothing up, and answers with [`Command`]s.
@@ -47,7 +51,9 @@
 //! [`GetHeaders`](spacetime_core::wire::GetHeaders) (20) with the hash of one block as locator,
 //! [`Locate`](spacetime_core::wire::Locate) (50) with many, [`Headers`](spacetime_core::wire::Headers) (21),
 //! [`GetBlock`](spacetime_core::wire::GetBlock) (22), [`Block`](spacetime_core::wire::Block) (23).
-//! Whether a peer has a header is asked with a GetHeaders for one header after its parent.
+//! Whether a peer has a header is asked with a GetHeaders for one header after its parent. Whoever is new,
+//! or seems to have another chain, is asked for 16 headers first, many peers at once; for 2000 only one that
+//! has answered.
 //! That a peer has a new block it hears from whoever receives those
 //! ([`Signal::BlockAnnounced`]; in a full node that is the relay).
 //!
@@ -76,16 +82,16 @@
 //!
 //! | what | bound |
 //! |---|---|
-//! | headers that wait for their blocks | 6000, and as many of a rival chain |
+//! | headers that wait for their blocks | 6000, and as many of each of 8 rival chains |
 //! | blocks that are left for a heavier chain | 1000 |
 //! | headers that are taken | up to 2 h ahead of the wall clock |
 //! | blocks asked for ahead of the last applied one | 1024 |
 //! | bytes of blocks that wait or are being applied | 32 MiB and one block |
-//! | peers that are asked for headers at a time | 8, of which one more every 2 s for the next ones |
-//! | peers that are asked for blocks at a time | 4 |
-//! | requests per peer | 1 list of headers; 2 blocks, one more with each that comes within 1 s, up to 128 (16 from version-1 nodes) and about 1 MiB |
+//! | peers that are asked for headers at a time | 8, of which one more every 2 s for the next 2000; who does not answer holds its place for 1 s (16 headers) or 5 s |
+//! | peers that are asked for blocks at a time | 4, without those that have sent none for 1 s |
+//! | requests per peer | 1 list of headers; 2 blocks, more while they come within 0.5 s or twice the fastest, up to 128 (16 from version-1 nodes) and about 1 MiB |
 //! | time for an answer | 30 s |
-//! | time for the block that all others wait for | 2 s to 64 s |
+//! | time for the block that all others wait for | 1 s to 64 s; four times that while our own limits of bandwidth hold the line back |
 //! | rest after a failure | 10 s, then 20 s; after the third in a row 10 min |
 //! | per served peer | 256 questions with 512 hashes; 1 being read; 4 answers that wait, 256 KiB before the last of them |
 //! | being read for all served peers | 16 |

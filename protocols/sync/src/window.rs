@@ -22,7 +22,7 @@ enum Stage {
     /// Arrived, waits for the blocks before it.
     Arrived { from: ConnectionId, bytes: Bytes },
     /// Handed over to be applied.
-    Applying { from: ConnectionId, len: usize },
+    Applying { from: ConnectionId, bytes: Bytes },
 }
 
 impl Stage {
@@ -30,8 +30,7 @@ impl Stage {
     const fn held_bytes(&self) -> usize {
         match self {
             Self::Wanted | Self::Asked(_) => 0,
-            Self::Arrived { bytes, .. } => bytes.len(),
-            Self::Applying { len, .. } => *len,
+            Self::Arrived { bytes, .. } | Self::Applying { bytes, .. } => bytes.len(),
         }
     }
 }
@@ -79,6 +78,11 @@ impl Window {
     /// The last header.
     pub(crate) fn head(&self) -> &HeaderInfo {
         self.entries.back().map_or(&self.anchor, |entry| &entry.info)
+    }
+
+    /// What the headers after the anchor say.
+    pub(crate) fn infos(&self) -> impl Iterator<Item = &HeaderInfo> {
+        self.entries.iter().map(|entry| &entry.info)
     }
 
     /// Headers after the anchor.
@@ -202,9 +206,8 @@ impl Window {
                 break;
             }
             bytes += block.len();
-            let applying = Stage::Applying { from: *from, len: block.len() };
             blocks.push(block.clone());
-            entry.stage = applying;
+            entry.stage = Stage::Applying { from: *from, bytes: block.clone() };
         }
         self.is_applying = !blocks.is_empty();
         blocks
@@ -215,13 +218,19 @@ impl Window {
         self.entries.iter().take_while(|entry| matches!(entry.stage, Stage::Applying { .. })).count()
     }
 
-    /// A block that was to be applied broke the rules: it is wanted again, from somebody else, and
-    /// so are those behind it that were to be applied. Who sent it.
+    /// A block that was to be applied broke the rules: it is wanted again, from somebody else. Those
+    /// behind it wait again. Who sent it.
     pub(crate) fn set_rejected(&mut self, hash: Hash) -> Option<ConnectionId> {
         let applying = self.applying();
         let index = self.entries.iter().take(applying).position(|entry| entry.info.hash == hash)?;
         let Stage::Applying { from, .. } = self.entries.get(index)?.stage else { return None };
-        (index..applying).for_each(|index| self.set_stage(index, Stage::Wanted));
+        self.set_stage(index, Stage::Wanted);
+        for index in index..applying {
+            if let Some(Entry { stage: Stage::Applying { from, bytes }, .. }) = self.entries.get(index) {
+                let stage = Stage::Arrived { from: *from, bytes: bytes.clone() };
+                self.set_stage(index, stage);
+            }
+        }
         Some(from)
     }
 
@@ -288,6 +297,7 @@ impl Window {
             self.held_bytes -= entry.stage.held_bytes();
             self.in_flight -= usize::from(matches!(entry.stage, Stage::Asked(_)));
         }
+        self.first_wanted = self.first_wanted.min(kept);
     }
 
     /// Forgets all headers and blocks but those that are being applied. What was asked for is not
@@ -363,5 +373,21 @@ mod tests {
         assert_eq!(window.set_anchor(header(2)), (vec![header(2)], vec![from]));
         assert!(!window.is_applying() && window.next_is_wanted());
         assert_eq!((window.len(), window.held_bytes), (2, 0));
+    }
+
+    #[test]
+    fn what_stands_behind_a_bad_block_is_not_downloaded_again() {
+        let (from, max_bytes) = (connection(), 1000);
+        let mut window = Window::new(header(0));
+        (1..=5).for_each(|height| window.push(header(height)));
+        for height in 1..=5 {
+            window.set_arrived(height, header(height).hash, from, Bytes::from_static(&[1; 10]), max_bytes);
+        }
+        assert_eq!(window.take_applicable().len(), 5);
+        assert_eq!(window.set_rejected(header(2).hash), Some(from));
+        window.set_anchor(header(1));
+        assert_eq!((window.first_wanted_height(), window.held_bytes), (Some(2), 30));
+        window.set_arrived(2, header(2).hash, from, Bytes::from_static(&[2; 10]), max_bytes);
+        assert_eq!((window.first_wanted_height(), window.take_applicable().len()), (None, 4));
     }
 }

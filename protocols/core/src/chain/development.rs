@@ -55,10 +55,15 @@ impl DevelopmentChain {
         let parent = Block::decode(&genesis).map(|block| block.header);
         Self {
             rng: Rng::from_number(seed).fork("development chain"),
-            transactions_per_block: block_bytes.saturating_sub(MIN_BLOCK_BYTES) / (4 + TRANSACTION_BYTES),
+            transactions_per_block: transactions_in(block_bytes),
             // The tests decode it.
             parent: parent.unwrap_or_else(|_| unreachable!("the genesis block is well-formed")),
         }
+    }
+
+    /// The next blocks have about `block_bytes` (415 at least).
+    pub const fn set_block_bytes(&mut self, block_bytes: usize) {
+        self.transactions_per_block = transactions_in(block_bytes);
     }
 
     fn transaction(&mut self, nonce: i64) -> Transaction {
@@ -72,6 +77,11 @@ impl DevelopmentChain {
             signature: self.rng.bytes(),
         }
     }
+}
+
+/// Transactions that fit a block of this size.
+const fn transactions_in(block_bytes: usize) -> usize {
+    block_bytes.saturating_sub(MIN_BLOCK_BYTES) / (4 + TRANSACTION_BYTES)
 }
 
 impl Iterator for DevelopmentChain {

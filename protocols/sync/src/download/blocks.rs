@@ -1,5 +1,7 @@
 //! Blocks: from whom, and what becomes of them.
 
+use alloc::vec::Vec;
+
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
 use spacetime_core::wire::{Frame, GetBlock, MessageType};
 use spacetime_core::{CloseReason, ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError, Time};
@@ -7,6 +9,10 @@ use spacetime_core::{CloseReason, ConnectionId, Context, Expect, Hash, Offence, 
 use super::peers::Peer;
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
+
+/// Peers answer in the order of the questions, but for a few that are answered side by side. A block that
+/// so many overtake does not come, or not soon.
+const MAX_SKIPPED: u32 = 8;
 
 impl<R: ChainRules> Downloader<R> {
     pub(crate) fn on_block(
@@ -17,12 +23,21 @@ impl<R: ChainRules> Downloader<R> {
         frame: &Frame,
     ) {
         let Some(Request { asked, is_given_up, asked_at, .. }) = self.end_request(request) else { return };
+        self.give_up_skipped(from, request);
         let len = frame.payload().len();
         if let Some(peer) = self.peers.get_mut(from) {
             peer.has_answered = true;
             if !is_given_up {
                 peer.sent_block(cx.now().since(asked_at), cx.now());
             }
+        }
+        // The header names its transactions: a body that was changed on the way is found out here, before it
+        // waits in the window for all that come before it.
+        if let (Asked::Block { hash, .. } | Asked::Trial { hash, .. }, Err(error)) =
+            (&asked, self.rules.check_block(frame.payload()))
+        {
+            self.blame(cx, from, *hash, error);
+            return self.go_on(cx);
         }
         match asked {
             Asked::Block { height, hash } => {
@@ -35,7 +50,7 @@ impl<R: ChainRules> Downloader<R> {
                 let max_bytes = self.config.max_window_bytes();
                 self.followed.window.set_arrived(height, hash, from, frame.keep_payload(), max_bytes);
             }
-            Asked::Trial(hash) => self.on_trial_block(from, hash, frame.keep_payload()),
+            Asked::Trial { height, hash } => self.on_trial_block(from, height, hash, frame.keep_payload()),
             Asked::Headers { .. } | Asked::Probe(_) => return,
         }
         self.downloaded_blocks += 1;
@@ -46,15 +61,20 @@ impl<R: ChainRules> Downloader<R> {
     pub(crate) fn on_rejected(&mut self, cx: &mut Context<'_, Event>, hash: Hash, error: InvalidObject) {
         // Neither proof nor signature is covered by the hash: another peer may have a good copy of
         // the same block, so only who sent this one is to blame.
-        let trial = self.rival.as_ref().filter(|_| self.is_trying).map(|rival| rival.from);
-        let sender = if self.is_trying { trial } else { self.followed.window.set_rejected(hash) };
+        let tried = self.trying.filter(|trying| trying.hash == hash).map(|trying| trying.from);
+        let sender = if self.trying.is_some() { tried } else { self.followed.window.set_rejected(hash) };
         let Some(sender) = sender else { return };
-        if !self.is_trying {
+        self.blame(cx, sender, hash, error);
+    }
+
+    /// A peer has sent a bad block.
+    fn blame(&mut self, cx: &mut Context<'_, Event>, sender: ConnectionId, hash: Hash, error: InvalidObject) {
+        if self.followed.window.next().is_some_and(|next| next.hash == hash) {
             self.next_block_failures = self.next_block_failures.saturating_add(1);
             self.is_refused |= error == InvalidObject::Refused;
-            // What else it sent would be found out one by one, while all others wait.
-            self.followed.window.distrust(sender);
         }
+        // What else it sent would be found out one by one, while all others wait.
+        self.followed.window.distrust(sender);
         let offence = Offence::InvalidBlock(error);
         cx.report(sender, offence);
         cx.close(sender, CloseReason::Violation(offence));
@@ -65,7 +85,7 @@ impl<R: ChainRules> Downloader<R> {
     pub(super) fn ask_for_blocks(&mut self, cx: &mut Context<'_, Event>) {
         let max_height = self.max_height(cx.now());
         while let Some(wanted) = self.next_wanted(max_height) {
-            let Some(connection) = self.choose_peer(&wanted) else { break };
+            let Some(connection) = self.choose_peer(&wanted, cx.now()) else { break };
             let HeaderInfo { height, hash, .. } = wanted;
             let expect = Expect {
                 answer: MessageType::BLOCK,
@@ -78,7 +98,7 @@ impl<R: ChainRules> Downloader<R> {
                     self.requests.insert(id, Request::new(connection, asked, cx.now()));
                     self.followed.window.set_asked(height, id);
                     if let Some(peer) = self.peers.get_mut(connection) {
-                        peer.in_flight += 1;
+                        peer.was_asked_for_block(cx.now());
                     }
                 }
                 Err(SendError::Full | SendError::Closed) => {
@@ -90,8 +110,11 @@ impl<R: ChainRules> Downloader<R> {
                 }
             }
         }
-        let all_wait = self.next_wanted(max_height).is_none() || !self.is_chain_proven;
-        self.stall.set_waiting(self.followed.window.next_request(), all_wait, cx.now());
+        let next = self.followed.window.next_request();
+        let asked = next.and_then(|next| self.requests.get(&next)).map(|request| request.connection);
+        let others_send = self.peers.iter().any(|(it, peer)| peer.in_flight > 0 && Some(it) != asked);
+        let all_wait = !others_send || !self.is_chain_proven || self.next_wanted(max_height).is_none();
+        self.stall.set_waiting(next, all_wait, cx.now());
     }
 
     fn next_wanted(&mut self, max_height: u64) -> Option<HeaderInfo> {
@@ -100,8 +123,8 @@ impl<R: ChainRules> Downloader<R> {
         wanted.filter(|wanted| wanted.height <= max_height)
     }
 
-    fn choose_peer(&self, wanted: &HeaderInfo) -> Option<ConnectionId> {
-        let busy_peers = self.peers.count(|peer| peer.in_flight > 0);
+    fn choose_peer(&self, wanted: &HeaderInfo, now: Time) -> Option<ConnectionId> {
+        let busy_peers = self.peers.count(|peer| peer.in_flight > 0 && !peer.is_silent(now));
         let may_use_another = busy_peers < self.config.parallel_downloads();
         let has_it = |peer: &Peer| peer.can_send(wanted.height);
         // Whoever is slow is of use only where nobody is fast.
@@ -109,7 +132,7 @@ impl<R: ChainRules> Downloader<R> {
         self.peers
             .iter()
             .filter(|(_, peer)| has_it(peer) && peer.pace.has_room(peer.in_flight, self.expected_bytes))
-            .filter(|(_, peer)| !(has_fast && peer.pace.is_slow()))
+            .filter(|(_, peer)| !(peer.is_silent(now) || has_fast && peer.pace.is_slow()))
             .filter(|(_, peer)| may_use_another || peer.in_flight > 0)
             .min_by_key(|(_, peer)| peer.rank(wanted.hash))
             .map(|(connection, _)| connection)
@@ -130,7 +153,8 @@ impl<R: ChainRules> Downloader<R> {
             .peers
             .iter()
             .any(|(connection, peer)| connection != staller && peer.can_send(height) && peer.is_fast());
-        self.stall.deadline(is_line_good)
+        let silent_since = self.peers.get(staller).map(Peer::silent_since);
+        self.stall.deadline(is_line_good, silent_since)
     }
 
     /// If one peer has held up all others for too long, another one is asked. If there is none, a rival of
@@ -140,12 +164,53 @@ impl<R: ChainRules> Downloader<R> {
             return;
         }
         let Some((staller, height)) = self.staller() else { return };
-        self.stall.wait_again(cx.now());
+        let is_held = self.stall.since().is_some_and(|since| cx.was_held_since(staller, since));
+        if self.stall.wait_again(is_held, cx.now()) {
+            return;
+        }
         self.next_block_failures = self.next_block_failures.saturating_add(1);
         if self.peers.iter().any(|(connection, peer)| connection != staller && peer.can_send(height)) {
+            let waiting = self.stall.waiting();
             self.stall.passed_over();
-            self.pass_over(cx, staller);
+            if self.peers.get(staller).is_some_and(|peer| peer.is_silent(cx.now())) {
+                self.pass_over(cx, staller);
+            } else if let Some(id) = waiting {
+                // The rest is on its way.
+                self.give_up_alone(id);
+                self.peers.rest_after_failure(staller, &self.config, cx.now());
+            }
         }
+    }
+
+    /// A peer has sent what it was asked for later than for other blocks. One that many have overtaken is
+    /// asked from another peer; nobody is charged for that, and it is used if it comes.
+    fn give_up_skipped(&mut self, from: ConnectionId, sent: RequestId) {
+        let mut skipped = Vec::new();
+        for (id, request) in self.requests.range_mut(..sent) {
+            if request.connection == from
+                && !request.is_given_up
+                && matches!(request.asked, Asked::Block { .. })
+            {
+                request.skipped += 1;
+                if request.skipped >= MAX_SKIPPED {
+                    skipped.push(*id);
+                }
+            }
+        }
+        skipped.into_iter().for_each(|id| self.give_up_alone(id));
+    }
+
+    /// One block is asked from another peer.
+    fn give_up_alone(&mut self, id: RequestId) {
+        let Some(mut request) = self.requests.remove(&id) else { return };
+        if let (Asked::Block { hash, .. }, Some(peer)) =
+            (&request.asked, self.peers.get_mut(request.connection))
+        {
+            peer.missed = Some(*hash);
+        }
+        self.give_up(id, &request);
+        request.is_given_up = true;
+        self.requests.insert(id, request);
     }
 
     /// Nobody waits any longer for the blocks that were asked for.

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
 use spacetime_core::wire::{GetHeaders, Headers, Locate, MAX_LOCATOR_HASHES, MessageType};
-use spacetime_core::{ConnectionId, Context, Expect, Hash, Offence, RequestId, SendError, Time, Violation};
+use spacetime_core::{ConnectionId, Context, Expect, Offence, RequestId, SendError, Time, Violation};
 
 use super::peers::Peer;
 use super::{Asked, Downloader, Request};
@@ -28,9 +28,28 @@ const LONG_PATIENCE: Duration = Duration::from_secs(15);
 /// than 2000 headers take over a line of 1 Mbit/s.
 const PLACE_TIME: Duration = Duration::from_secs(5);
 
+/// The same for those that were asked for little.
+const SHORT_PLACE_TIME: Duration = Duration::from_secs(1);
+
+/// Headers that a peer is asked for at first, and that one is asked for which seems to have another chain:
+/// 5 KB, of which many can be under way at once, and that tell a chain that was made up from one that is
+/// worth asking for.
+pub(super) const FIRST_HEADERS: usize = 16;
+
 /// Headers from further ahead of the wall clock than this have to wait (Bitcoin). The peer need not be
 /// to blame: it may be our clock that is wrong.
 const MAX_AHEAD_SECONDS: i64 = 2 * 3600;
+
+/// What a peer is asked next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Whether it has the last header that is known.
+    Probe,
+    /// The first headers that it has and we have not.
+    First,
+    /// As many headers as there may be.
+    Many,
+}
 
 /// What is in a list of headers.
 #[derive(Default)]
@@ -53,10 +72,18 @@ impl<R: ChainRules> Downloader<R> {
         request: RequestId,
         headers: Headers<'_>,
     ) -> Result<(), Violation> {
-        let result = match self.end_request(request).map(|request| request.asked) {
-            Some(Asked::Headers { locator }) => self.take_headers(cx, from, &locator, headers),
+        let ended = self.end_request(request);
+        if let Some(ended) = &ended
+            && let Some(peer) = self.peers.get_mut(from)
+        {
+            peer.answered_headers(cx.now().since(ended.asked_at), &ended.asked, cx.now());
+        }
+        let result = match ended.map(|request| request.asked) {
+            Some(Asked::Headers { locator, max_headers }) => {
+                self.take_headers(cx, from, &locator, max_headers, headers)
+            }
             Some(Asked::Probe(head)) => self.take_probe(from, &head, headers),
-            Some(Asked::Block { .. } | Asked::Trial(_)) | None => Ok(()),
+            Some(Asked::Block { .. } | Asked::Trial { .. }) | None => Ok(()),
         };
         self.go_on(cx);
         result
@@ -66,15 +93,12 @@ impl<R: ChainRules> Downloader<R> {
         &mut self,
         cx: &Context<'_, Event>,
         from: ConnectionId,
-        locator: &[Hash],
+        locator: &[HeaderInfo],
+        max_headers: usize,
         headers: Headers<'_>,
     ) -> Result<(), Violation> {
-        let max_headers = self.config.max_headers_per_request();
         if headers.len() > max_headers {
             return Err(Violation::fatal(Offence::TooMuch("headers in one answer")));
-        }
-        if let Some(peer) = self.peers.get_mut(from) {
-            peer.has_answered = true;
         }
         if self.is_stopped {
             return Ok(());
@@ -109,7 +133,7 @@ impl<R: ChainRules> Downloader<R> {
     fn read_headers(
         &self,
         from: ConnectionId,
-        locator: &[Hash],
+        locator: &[HeaderInfo],
         headers: Headers<'_>,
         latest: i64,
         taken: &mut Taken,
@@ -117,23 +141,14 @@ impl<R: ChainRules> Downloader<R> {
         let mut last = None;
         for header in headers.iter() {
             let info = self.rules.read_header(header)?;
-            let parent = match last {
-                Some(parent) => parent,
-                None if !locator.contains(&info.parent) => return Err(InvalidObject::Parent),
-                None => match self.parent_of(from, &info) {
-                    Some(parent) => parent,
-                    // The chain has gone elsewhere since the question; the answer is of no use.
-                    None if self
-                        .followed
-                        .at(info.height.wrapping_sub(1))
-                        .is_none_or(|it| it.hash != info.parent) =>
-                    {
-                        return Ok(());
-                    }
-                    None => return Err(InvalidObject::Height),
-                },
-            };
+            let asked = || locator.iter().find(|block| block.hash == info.parent).copied();
+            let parent = last.or_else(asked).ok_or(InvalidObject::Parent)?;
             self.rules.check_link(&parent, &info)?;
+            let is_rival = || self.rival_of(from).is_some_and(|rival| rival.head().hash == parent.hash);
+            if last.is_none() && !self.followed.has(parent.height, parent.hash) && !is_rival() {
+                // The chain has gone elsewhere since the question; the answer is of no use.
+                return Ok(());
+            }
             if info.timestamp > latest || self.marks.contains(&info.hash) {
                 taken.is_cut = true;
                 return Ok(());
@@ -149,14 +164,6 @@ impl<R: ChainRules> Downloader<R> {
         Ok(())
     }
 
-    /// The block that a header follows, in the followed chain or in what the peer has offered.
-    fn parent_of(&self, from: ConnectionId, info: &HeaderInfo) -> Option<HeaderInfo> {
-        let is_parent = |parent: &&HeaderInfo| parent.hash == info.parent;
-        let rival = self.rival.as_ref().filter(|rival| rival.from == from).map(|rival| rival.head());
-        let known = info.height.checked_sub(1).and_then(|height| self.followed.at(height));
-        known.filter(is_parent).or_else(|| rival.filter(is_parent)).copied()
-    }
-
     /// More headers of the followed chain.
     fn extend(&mut self, from: ConnectionId, fresh: &[HeaderInfo], is_last: bool) {
         let room = MAX_WAITING_HEADERS.saturating_sub(self.followed.window.len());
@@ -169,7 +176,7 @@ impl<R: ChainRules> Downloader<R> {
         &mut self,
         cx: &Context<'_, Event>,
         from: ConnectionId,
-        locator: &[Hash],
+        locator: &[HeaderInfo],
         is_empty: bool,
         is_last: bool,
     ) {
@@ -187,7 +194,7 @@ impl<R: ChainRules> Downloader<R> {
             }
             return;
         }
-        if is_empty && locator.first() == Some(&head.hash) {
+        if is_empty && locator.first() == Some(&head) {
             self.may_have_more = false;
         }
         if is_last {
@@ -225,7 +232,9 @@ impl<R: ChainRules> Downloader<R> {
     /// vouches for the next one; and those who did have had their turn.
     pub(super) fn drop_headers_without_blocks(&mut self) {
         let window = &self.followed.window;
-        let Some(next) = window.next().filter(|_| window.next_is_wanted() && !self.is_trying) else { return };
+        let Some(next) = window.next().filter(|_| window.next_is_wanted() && self.trying.is_none()) else {
+            return;
+        };
         let (head, next) = (self.followed.head().hash, *next);
         let is_hope = |peer: &Peer| {
             peer.shown_height >= next.height || peer.is_asked_for_headers || peer.probed != Some(head)
@@ -242,56 +251,66 @@ impl<R: ChainRules> Downloader<R> {
         }
     }
 
-    /// Asks for headers: more of a rival chain, more of the followed one, or those of a peer that
-    /// seems to have another chain; one peer at a time, and one more if that takes long. Those that
-    /// have not shown to have the blocks that are wanted are asked for the last header that is known.
+    /// Asks for headers: whoever is new for the first few, and those that have not shown to have the
+    /// blocks that are wanted for the last header that is known, all at once, for that is little; for many
+    /// one peer at a time, and one more if that takes long.
     pub(super) fn ask_for_headers(&mut self, cx: &mut Context<'_, Event>) {
         let max_headers = self.config.max_headers_per_request();
         let head = *self.followed.head();
         let knows_headers = self.followed.window.len() > 0;
         let has_room = self.followed.window.len() + max_headers <= MAX_WAITING_HEADERS;
         let mut may_ask = self.headers_asked.is_none();
-        let anchor_height = self.followed.window.anchor().height;
-        let rivals_below =
-            self.rival.as_ref().map_or(u64::MAX, |rival| rival.makes_room_below(anchor_height));
-        if may_ask
-            && let Some((from, end)) =
-                self.rival.as_ref().filter(|it| it.wants_headers()).map(|it| (it.from, it.head().hash))
-            && self.peers.get_mut(from).is_some_and(|peer| peer.can_be_asked_for_headers())
-        {
-            may_ask = !self.request_headers(cx, from, vec![end], max_headers);
+        let rivals_below = self.rivals_below();
+        for (from, end) in self.rivals_that_want_headers() {
+            if may_ask && self.peers.get_mut(from).is_some_and(|peer| peer.can_be_asked_for_headers()) {
+                may_ask = !self.request_headers(cx, from, vec![end], max_headers);
+            }
         }
-        let is_unsure =
-            |peer: &Peer| knows_headers && peer.shown_height < head.height && peer.probed != Some(head.hash);
-        // Who has shown to have the last header may have the next ones, the others another chain.
-        let is_of_use = |peer: &Peer| {
+        let next_question = |peer: &Peer| {
             let has_head = peer.shown_height >= head.height;
-            !peer.has_nothing_newer
-                && (has_room && (has_head || !knows_headers)
-                    || !has_head && knows_headers && peer.shown_height < rivals_below)
+            let is_unsure = knows_headers && !has_head && peer.probed != Some(head.hash);
+            if !peer.can_be_asked_for_headers() {
+                None
+            } else if is_unsure {
+                Some(Question::Probe)
+            } else if peer.has_nothing_newer {
+                None
+            } else if !knows_headers && !peer.has_answered
+                || knows_headers && !has_head && peer.shown_height < rivals_below
+            {
+                Some(Question::First)
+            } else {
+                (may_ask && has_room && (has_head || !knows_headers)).then_some(Question::Many)
+            }
         };
         let candidates = self.peers.in_turn_by(
-            |peer| peer.can_be_asked_for_headers() && (may_ask && is_of_use(peer) || is_unsure(peer)),
+            |peer| next_question(peer).is_some(),
             // Headers that come behind blocks take long.
-            |peer| {
-                (!peer.has_answered || knows_headers && peer.shown_height < head.height, peer.in_flight > 0)
-            },
+            |peer| (!peer.has_answered, peer.answers_late(), peer.in_flight > 0),
         );
-        let rival_from = self.rival.as_ref().map(|rival| rival.from);
         let now = cx.now();
-        let holds_place = |peer: &Peer| peer.is_asked_for_headers && peer.headers_asked_at + PLACE_TIME > now;
+        let holds_place = |peer: &Peer| peer.is_asked_for_headers && peer.headers_place_until > now;
         let mut places = self.config.max_peers().saturating_sub(self.peers.count(holds_place));
+        self.place_free_at = None;
         for connection in candidates {
-            let Some(peer) = self.peers.get_mut(connection).filter(|_| places > 0) else { return };
-            let is_asked = if is_unsure(peer) {
-                self.request_probe(cx, connection, head)
-            } else if may_ask && is_of_use(peer) && Some(connection) != rival_from {
-                let locator = self.question_for(connection);
-                let is_asked = self.request_headers(cx, connection, locator, max_headers);
-                may_ask &= !is_asked;
-                is_asked
-            } else {
-                false
+            if places == 0 {
+                let held = self.peers.iter().filter(|(_, peer)| holds_place(peer));
+                self.place_free_at = held.map(|(_, peer)| peer.headers_place_until).min();
+                return;
+            }
+            let is_rival = self.rival_of(connection).is_some();
+            let question = self.peers.get_mut(connection).and_then(|peer| next_question(peer));
+            let is_asked = match question {
+                Some(Question::Probe) => self.request_probe(cx, connection, head),
+                Some(Question::First) if !is_rival => {
+                    let locator = self.question_for(connection);
+                    self.request_headers(cx, connection, locator, max_headers.min(FIRST_HEADERS))
+                }
+                Some(Question::Many) if !is_rival && self.headers_asked.is_none() => {
+                    let locator = self.question_for(connection);
+                    self.request_headers(cx, connection, locator, max_headers)
+                }
+                _ => false,
             };
             places -= usize::from(is_asked);
         }
@@ -299,19 +318,19 @@ impl<R: ChainRules> Downloader<R> {
 
     /// The blocks of which a peer is asked for the headers after the first that it has. A question of
     /// version 1 holds only one.
-    fn question_for(&mut self, connection: ConnectionId) -> Vec<Hash> {
+    fn question_for(&mut self, connection: ConnectionId) -> Vec<HeaderInfo> {
         let head = *self.followed.head();
         let Some(peer) = self.peers.get_mut(connection) else { return Vec::new() };
         if peer.shown_height >= head.height {
-            return vec![head.hash];
+            return vec![head];
         }
         let mut locator = self.followed.locator();
         locator.truncate(MAX_LOCATOR_HASHES);
         if !peer.can_locate {
             let shown = self.followed.at(peer.shown_height).filter(|_| peer.shown_height > 0);
             let asked = match shown {
-                Some(shown) if peer.locator_index == 0 => shown.hash,
-                _ => locator.get(peer.locator_index).copied().unwrap_or(head.hash),
+                Some(shown) if peer.locator_index == 0 => *shown,
+                _ => locator.get(peer.locator_index).copied().unwrap_or(head),
             };
             locator = vec![asked];
         }
@@ -321,7 +340,7 @@ impl<R: ChainRules> Downloader<R> {
     fn request_probe(&mut self, cx: &mut Context<'_, Event>, to: ConnectionId, head: HeaderInfo) -> bool {
         let message = GetHeaders { locator: head.parent, stop: None, max_headers: 1 };
         let sent = cx.request(to, &message, self.expect_headers());
-        let is_asked = self.was_asked_for_headers(cx, to, sent, Asked::Probe(head));
+        let is_asked = self.was_asked_for_headers(cx, to, sent, Asked::Probe(head), SHORT_PLACE_TIME);
         if let Some(peer) = self.peers.get_mut(to).filter(|_| is_asked) {
             peer.probed = Some(head.hash);
         }
@@ -333,19 +352,28 @@ impl<R: ChainRules> Downloader<R> {
         &mut self,
         cx: &mut Context<'_, Event>,
         to: ConnectionId,
-        locator: Vec<Hash>,
+        locator: Vec<HeaderInfo>,
         max_headers: usize,
     ) -> bool {
-        let max_headers = i32::try_from(max_headers).unwrap_or(i32::MAX);
+        let limit = i32::try_from(max_headers).unwrap_or(i32::MAX);
         let expect = self.expect_headers();
-        let sent = match *locator {
+        let sent = match &*locator {
             [] => return false,
-            [locator] => cx.request(to, &GetHeaders { locator, stop: None, max_headers }, expect),
-            _ => cx.request(to, &Locate { locator: locator[..].into(), max_headers }, expect),
+            [block] => {
+                let message = GetHeaders { locator: block.hash, stop: None, max_headers: limit };
+                cx.request(to, &message, expect)
+            }
+            blocks => {
+                let hashes: Vec<_> = blocks.iter().map(|block| block.hash).collect();
+                cx.request(to, &Locate { locator: hashes[..].into(), max_headers: limit }, expect)
+            }
         };
-        let extends = locator.first() == Some(&self.followed.head().hash) && locator.len() == 1;
-        let is_asked = self.was_asked_for_headers(cx, to, sent, Asked::Headers { locator });
-        if is_asked {
+        let extends = *locator == [*self.followed.head()];
+        let asked = Asked::Headers { locator, max_headers };
+        let is_many = asked.is_for_many_headers();
+        let place_time = if is_many { PLACE_TIME } else { SHORT_PLACE_TIME };
+        let is_asked = self.was_asked_for_headers(cx, to, sent, asked, place_time);
+        if is_asked && is_many {
             self.headers_asked = Some((cx.now(), extends));
         }
         is_asked
@@ -368,6 +396,7 @@ impl<R: ChainRules> Downloader<R> {
         to: ConnectionId,
         sent: Result<RequestId, SendError>,
         asked: Asked,
+        place_time: Duration,
     ) -> bool {
         match sent {
             Ok(request) => {
@@ -375,6 +404,7 @@ impl<R: ChainRules> Downloader<R> {
                 if let Some(peer) = self.peers.get_mut(to) {
                     peer.is_asked_for_headers = true;
                     peer.headers_asked_at = cx.now();
+                    peer.headers_place_until = cx.now() + place_time;
                 }
                 true
             }

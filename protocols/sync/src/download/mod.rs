@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use hold::Hold;
 use marks::Marks;
 use peers::Peers;
-use rival::Rival;
+use rival::{Rival, Trying};
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::wire::MessageType;
 use spacetime_core::{ConnectionId, Context, Hash, Offence, RequestError, RequestId, Rng, Signal, Time};
@@ -33,14 +33,20 @@ const FIRST_EXPECTED_BYTES: usize = 64 * 1024;
 /// What a request asked for.
 #[derive(Clone, Debug)]
 enum Asked {
-    /// The headers after one of these blocks.
-    Headers { locator: Vec<Hash> },
+    /// The headers after one of these blocks, so many at most.
+    Headers { locator: Vec<HeaderInfo>, max_headers: usize },
     /// Whether the peer has this header.
     Probe(HeaderInfo),
     /// This block.
     Block { height: u64, hash: Hash },
     /// This block, the first one of a rival chain.
-    Trial(Hash),
+    Trial { height: u64, hash: Hash },
+}
+
+impl Asked {
+    const fn is_for_many_headers(&self) -> bool {
+        matches!(self, Self::Headers { max_headers, .. } if *max_headers > headers::FIRST_HEADERS)
+    }
 }
 
 #[derive(Debug)]
@@ -51,11 +57,13 @@ struct Request {
     /// The peer failed at another request, or nobody needs the answer to this one any more; but it is
     /// used if it comes.
     is_given_up: bool,
+    /// Blocks that the peer was asked for later and sent before this one.
+    skipped: u32,
 }
 
 impl Request {
     const fn new(connection: ConnectionId, asked: Asked, asked_at: Time) -> Self {
-        Self { connection, asked, asked_at, is_given_up: false }
+        Self { connection, asked, asked_at, is_given_up: false, skipped: 0 }
     }
 }
 
@@ -68,9 +76,9 @@ pub(crate) struct Downloader<R> {
     may_have_more: bool,
     /// A block of the followed chain was verified.
     is_chain_proven: bool,
-    rival: Option<Rival>,
+    rivals: Vec<Rival>,
     /// The first block of a rival is being applied.
-    is_trying: bool,
+    trying: Option<Trying>,
     marks: Marks,
     peers: Peers,
     requests: BTreeMap<RequestId, Request>,
@@ -79,6 +87,8 @@ pub(crate) struct Downloader<R> {
     /// When a peer was asked for headers, and whether for more of the followed chain. Another one is asked
     /// once it has answered, or has had its time.
     headers_asked: Option<(Time, bool)>,
+    /// When a peer that was asked for headers makes room for one that waits to be asked.
+    place_free_at: Option<Time>,
     /// How often the block after the anchor was asked for, or sent, in vain.
     next_block_failures: u32,
     /// It was refused, by more than what its header says.
@@ -104,14 +114,15 @@ impl<R: ChainRules> Downloader<R> {
             followed,
             may_have_more: true,
             is_chain_proven: false,
-            rival: None,
-            is_trying: false,
+            rivals: Vec::new(),
+            trying: None,
             marks: Marks::default(),
             peers: Peers::new(rng),
             requests: BTreeMap::new(),
             stall: Stall::new(),
             hold: Hold::default(),
             headers_asked: None,
+            place_free_at: None,
             next_block_failures: 0,
             is_refused: false,
             tip_since: None,
@@ -195,7 +206,7 @@ impl<R: ChainRules> Downloader<R> {
                 if let Some(peer) = peer {
                     peer.is_asked_for_headers = false;
                 }
-                if matches!(request.asked, Asked::Headers { .. }) {
+                if request.asked.is_for_many_headers() {
                     self.headers_asked = None;
                 }
             }
@@ -205,7 +216,7 @@ impl<R: ChainRules> Downloader<R> {
                 }
                 self.followed.window.set_wanted(height, id);
             }
-            Asked::Trial(_) => {}
+            Asked::Trial { .. } => {}
         }
     }
 
@@ -221,7 +232,7 @@ impl<R: ChainRules> Downloader<R> {
             self.count_failure(connection, &failed.asked);
             let answer = match failed.asked {
                 Asked::Headers { .. } | Asked::Probe(_) => MessageType::HEADERS,
-                Asked::Block { .. } | Asked::Trial(_) => MessageType::BLOCK,
+                Asked::Block { .. } | Asked::Trial { .. } => MessageType::BLOCK,
             };
             match error {
                 RequestError::Closed => {}
@@ -286,8 +297,8 @@ impl<R: ChainRules> Downloader<R> {
 
     pub(crate) fn on_applied(&mut self, cx: &mut Context<'_, Event>, last: HeaderInfo, tip: HeaderInfo) {
         let tip_before = self.followed.tip().hash;
-        if self.is_trying {
-            self.on_trial_ended(&last, &tip, cx.now());
+        if let Some(trying) = self.trying.take() {
+            self.on_trial_ended(trying, &last, &tip, cx.now());
         } else {
             let before = self.followed.window.anchor().height;
             match self.followed.applied(&last, &tip) {
@@ -353,10 +364,12 @@ impl<R: ChainRules> Downloader<R> {
 
     fn forget_headers(&mut self) {
         self.give_up_blocks();
-        self.rival = None;
+        self.rivals.clear();
+        // Below the tip, if the chain that was followed parts there.
+        let fork_height = self.followed.fork_height();
         self.followed.abandon();
         self.may_have_more = false;
-        self.peers.forget_shown_after(self.followed.tip().height);
+        self.peers.forget_shown_after(fork_height);
         self.peers.ask_all_again();
         self.is_chain_proven = false;
         self.begin_next_block();
@@ -369,7 +382,8 @@ impl<R: ChainRules> Downloader<R> {
             self.stalled_at(),
             self.stale_at(),
             self.hold.deadline(),
-            self.rival.as_ref().and_then(Rival::overdue_at),
+            self.rival_overdue_at(),
+            self.place_free_at,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -384,9 +398,7 @@ impl<R: ChainRules> Downloader<R> {
             self.tip_since = Some(cx.now());
             self.peers.ask_all_again();
         }
-        if let Some(rival) = &mut self.rival {
-            rival.on_deadline(cx.now());
-        }
+        self.set_rivals_overdue(cx.now());
         self.pass_over_staller(cx);
         self.go_on(cx);
     }
@@ -403,12 +415,12 @@ impl<R: ChainRules> Downloader<R> {
         if !self.is_stopped {
             self.forget_marks();
             self.drop_headers_without_blocks();
-            self.judge_rival(cx);
+            self.judge_rivals(cx);
             self.ask_for_headers(cx);
             self.ask_for_blocks(cx);
             self.apply_trial(cx);
-            if !self.is_trying {
-                let blocks = self.followed.window.take_applicable();
+            if self.trying.is_none() {
+                let blocks = self.followed.take_applicable();
                 if !blocks.is_empty() {
                     cx.emit(Event::Apply { blocks });
                 }
@@ -426,7 +438,7 @@ impl<R: ChainRules> Downloader<R> {
     fn forget_marks(&mut self) {
         let has_nothing = |peer: &peers::Peer| peer.has_nothing_newer || !peer.can_be_asked();
         if self.followed.window.len() == 0
-            && self.rival.is_none()
+            && self.rivals.is_empty()
             && self.peers.all(has_nothing)
             && self.marks.clear()
         {

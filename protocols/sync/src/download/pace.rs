@@ -13,28 +13,49 @@ const MAX_VERSION_1_IN_FLIGHT: usize = 16;
 /// only one: they all arrive within the default timeout over a line of 35 KB/s.
 const MAX_IN_FLIGHT_BYTES: usize = 1 << 20;
 
-/// How long a block may take from the question on, while the peer is asked for more and more. What
-/// is asked for beyond what fills the line only waits in it: half of the shortest stalling timeout.
-const TARGET: Duration = Duration::from_secs(1);
+/// How long a block may take from the question on, while the peer is asked for more and more, or twice as
+/// long as the fastest took. What is asked for beyond what fills the line only waits in it, and whatever is
+/// asked for next waits behind that: half of the shortest stalling timeout.
+const TARGET: Duration = Duration::from_millis(500);
 
 /// Blocks that take longer than this, on average, come from a slow peer.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// How many blocks a peer is asked for at a time: one more with each that comes soon, one less with
-/// each that does not. So it follows both its latency and its throughput, as windows of TCP do.
+/// Once one has come late, so many must come soon before one more is asked for.
+const STEADY_BLOCKS: usize = 8;
+
+/// How many blocks a peer is asked for at a time: one more with each that comes soon, until the first that
+/// does not; then a quarter less, and slowly more again. So it follows both its latency and its throughput,
+/// as windows of TCP do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     max_in_flight: usize,
     /// The most there may be.
     limit: usize,
+    /// One has come late: it grows slowly.
+    is_steady: bool,
+    /// Blocks that came soon since it grew.
+    soon: usize,
+    /// Blocks that were asked for before it was reduced, and say nothing of what is asked for since.
+    settling: usize,
     /// How long a block takes, smoothed; none before the first one.
     smoothed: Option<Duration>,
+    /// How long the fastest took: latency, and its size.
+    fastest: Duration,
 }
 
 impl Pace {
     pub(super) fn new(max_in_flight: usize, is_version_1: bool) -> Self {
         let limit = if is_version_1 { max_in_flight.min(MAX_VERSION_1_IN_FLIGHT) } else { max_in_flight };
-        Self { max_in_flight: FIRST_MAX_IN_FLIGHT.min(limit), limit, smoothed: None }
+        Self {
+            max_in_flight: FIRST_MAX_IN_FLIGHT.min(limit),
+            limit,
+            is_steady: false,
+            soon: 0,
+            settling: 0,
+            smoothed: None,
+            fastest: Duration::MAX,
+        }
     }
 
     /// Whether it may be asked for one block more, if blocks have the size that is expected.
@@ -46,16 +67,27 @@ impl Pace {
     /// A block came so long after it was asked for.
     pub(super) fn arrived(&mut self, took: Duration) {
         self.smoothed = Some(self.smoothed.map_or(took, |before| (before * 7 + took) / 8));
-        if took <= TARGET {
-            self.max_in_flight = (self.max_in_flight + 1).min(self.limit);
-        } else {
-            self.max_in_flight = (self.max_in_flight - 1).max(1);
+        self.fastest = self.fastest.min(took);
+        if took <= TARGET.max(self.fastest.saturating_mul(2)) {
+            self.soon += 1;
+            if !self.is_steady || self.soon >= STEADY_BLOCKS {
+                self.soon = 0;
+                self.max_in_flight = (self.max_in_flight + 1).min(self.limit);
+            }
+        } else if self.settling == 0 {
+            self.is_steady = true;
+            self.soon = 0;
+            self.settling = self.max_in_flight;
+            self.max_in_flight -= self.max_in_flight.div_ceil(4).min(self.max_in_flight - 1);
         }
+        self.settling = self.settling.saturating_sub(1);
     }
 
     /// A block did not come.
     pub(super) fn missed(&mut self) {
         self.max_in_flight = 1;
+        self.is_steady = false;
+        self.settling = 0;
     }
 
     /// Whether its blocks take long.
@@ -86,10 +118,11 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_follows_throughput_and_latency() {
-        // As much as passes in a second, whatever the latency; and no more than there may be.
-        assert!((99..=101).contains(&settled(10, 50)), "{}", settled(10, 50));
-        assert!((9..=11).contains(&settled(100, 300)), "{}", settled(100, 300));
-        assert_eq!((settled(1, 50), settled(2000, 50)), (128, 1));
+        // As much as passes in half a second, or in twice the latency; and no more than there may be.
+        assert!((37..=51).contains(&settled(10, 50)), "{}", settled(10, 50));
+        assert!((4..=7).contains(&settled(100, 300)), "{}", settled(100, 300));
+        assert!((12..=17).contains(&settled(100, 800)), "{}", settled(100, 800));
+        assert_eq!(settled(1, 50), 128);
     }
 
     #[test]

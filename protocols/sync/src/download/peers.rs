@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use spacetime_core::{ConnectionId, ConnectionMap, Deadlines, Direction, Hash, Peer as Session, Rng, Time};
 
+use super::Asked;
 use super::pace::Pace;
 use crate::config::Config;
 use crate::{CAPABILITY, CAPABILITY_VERSION};
@@ -19,6 +20,12 @@ const LIGHTER_CHAIN_WAIT: Duration = Duration::from_secs(60);
 /// each time, up to the configured interval.
 const FIRST_POLL_WAIT: Duration = Duration::from_secs(1);
 
+/// Whoever takes longer for an answer of a few kilobytes is asked for many headers after all others.
+const LATE_ANSWER: Duration = Duration::from_secs(1);
+
+/// A peer that has sent no block for so long holds no place of those that blocks are downloaded from.
+const SILENCE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Peer {
     /// The height that it says it has. Nothing but a number to show.
@@ -31,6 +38,10 @@ pub(super) struct Peer {
     pub(super) is_asked_for_headers: bool,
     /// When it was last asked for headers.
     pub(super) headers_asked_at: Time,
+    /// Until when it holds a place of those that are asked for headers at a time, if it does not answer.
+    pub(super) headers_place_until: Time,
+    /// How long its last answer took that was little: latency, and how busy its line is.
+    latency: Option<Duration>,
     /// Which hash of the locator it is asked for next. A question of version 1 holds one.
     pub(super) locator_index: usize,
     /// It takes a whole locator.
@@ -45,6 +56,8 @@ pub(super) struct Peer {
     pub(super) missed: Option<Hash>,
     /// When it last sent a block.
     last_block: Option<Time>,
+    /// Since when it has been asked for blocks and has sent none.
+    silent_since: Time,
     /// It sent a block that was applied, and has not failed since.
     is_proven: bool,
     /// Failures since it sent a block that was applied.
@@ -86,17 +99,55 @@ impl Peer {
         self.is_proven && !self.pace.is_slow()
     }
 
-    /// Whom to ask for a block first: who has not failed to send it, has sent good ones, has least to
-    /// do, is fast, and waits longest.
+    /// Whom to ask for a block first: who has not failed to send it, and has sent good ones; of those who has
+    /// least to do, is fast, and waits longest. Of the others who waits longest, whatever else it is asked
+    /// for: those that come again and again have always nothing to do.
     pub(super) fn rank(&self, wanted: Hash) -> (bool, bool, usize, Duration, u64) {
         let has_missed_it = self.missed == Some(wanted);
-        (has_missed_it, !self.is_proven, self.in_flight, self.pace.smoothed(), self.place)
+        if self.is_proven {
+            (has_missed_it, false, self.in_flight, self.pace.smoothed(), self.place)
+        } else {
+            (has_missed_it, true, 0, Duration::ZERO, self.place)
+        }
+    }
+
+    /// It answered a question for headers after so long.
+    pub(super) fn answered_headers(&mut self, took: Duration, asked: &Asked, now: Time) {
+        self.has_answered = true;
+        // Blocks come behind headers.
+        self.silent_since = now;
+        if !asked.is_for_many_headers() {
+            self.latency = Some(took);
+        }
+    }
+
+    /// Whether it takes long even for little.
+    pub(super) fn answers_late(&self) -> bool {
+        self.latency.is_some_and(|took| took > LATE_ANSWER)
     }
 
     /// It sent a block, good or not, so long after it was asked for.
     pub(super) fn sent_block(&mut self, took: Duration, now: Time) {
         self.pace.arrived(took);
         self.last_block = Some(now);
+        self.silent_since = now;
+    }
+
+    pub(super) fn was_asked_for_block(&mut self, now: Time) {
+        if self.in_flight == 0 {
+            self.silent_since = now;
+        }
+        self.in_flight += 1;
+    }
+
+    /// Since when it has been asked for blocks and has sent none.
+    pub(super) const fn silent_since(&self) -> Time {
+        self.silent_since
+    }
+
+    /// Whether it has been asked for blocks and sends none: it is asked for no more, and another one is.
+    pub(super) fn is_silent(&self, now: Time) -> bool {
+        self.in_flight > 0 && self.silent_since + SILENCE <= now
     }
 
     /// Whether blocks came for as long as an answer may take. Blocks go before headers on their way,
@@ -137,6 +188,8 @@ impl Peers {
             probed: None,
             is_asked_for_headers: false,
             headers_asked_at: now,
+            headers_place_until: now,
+            latency: None,
             locator_index: 0,
             can_locate: session.can(CAPABILITY, CAPABILITY_VERSION),
             has_answered: false,
@@ -144,6 +197,7 @@ impl Peers {
             pace: Pace::new(config.max_in_flight_per_peer(), is_version_1),
             missed: None,
             last_block: None,
+            silent_since: now,
             is_proven: false,
             failures: 0,
             rests: false,
@@ -166,6 +220,10 @@ impl Peers {
     pub(super) fn remove(&mut self, connection: ConnectionId) {
         self.deadlines.cancel(connection);
         self.map.remove(connection);
+    }
+
+    pub(super) fn get(&self, connection: ConnectionId) -> Option<&Peer> {
+        self.map.get(connection)
     }
 
     pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut Peer> {

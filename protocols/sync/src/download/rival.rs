@@ -1,16 +1,24 @@
-//! Another chain than the one that is followed.
+//! Other chains than the one that is followed.
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::wire::{GetBlock, MessageType};
 use spacetime_core::{ConnectionId, Context, Expect, Hash, Time};
 
-use super::headers::{MAX_WAITING_HEADERS, PATIENCE};
+use super::headers::MAX_WAITING_HEADERS;
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
+
+/// Rivals that are kept at a time, each of another peer. As many as there are peers asked at a time by
+/// default, so that seven that lie do not keep the eighth from being heard.
+const MAX_RIVALS: usize = 8;
+
+/// How long the first block of a rival is waited for, before another rival may take its place.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far its first block has come.
 #[derive(Debug)]
@@ -32,12 +40,12 @@ enum Trial {
 /// # Security
 ///
 /// Headers cost nothing to make up, whatever they claim. So a rival chain must have its first block
-/// verified before it takes the place of the one that is followed, which goes on meanwhile. There is
-/// one rival at a time, of at most 6000 headers: 528 KB, whatever is offered. A peer that offers what
-/// it cannot prove waits longer each time before it may offer again.
+/// verified before it takes the place of the one that is followed, which goes on meanwhile. There are
+/// 8 rivals at a time, one of each peer, of at most 6000 headers: 4.2 MB, whatever is offered. They are
+/// tried side by side, so that one that is made up costs the others no time.
 #[derive(Debug)]
 pub(super) struct Rival {
-    pub(super) from: ConnectionId,
+    from: ConnectionId,
     /// The block of the followed chain after which it begins.
     fork: HeaderInfo,
     headers: Vec<HeaderInfo>,
@@ -48,19 +56,30 @@ pub(super) struct Rival {
     trial: Trial,
 }
 
+/// The block by which a rival is tried, while it is being applied. Its peer may be gone by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trying {
+    pub(super) from: ConnectionId,
+    pub(super) hash: Hash,
+}
+
 impl Rival {
     /// Its last header.
     pub(super) fn head(&self) -> &HeaderInfo {
         self.headers.last().unwrap_or(&self.fork)
     }
 
-    pub(super) const fn wants_headers(&self) -> bool {
+    fn is_first(&self, hash: Hash) -> bool {
+        self.headers.first().is_some_and(|first| first.hash == hash)
+    }
+
+    const fn wants_headers(&self) -> bool {
         self.is_undecided && matches!(self.trial, Trial::None)
     }
 
     /// Another one that parts below this height may take its place: any, if its block takes long; one that
     /// parts lower, if the blocks before it are not verified yet.
-    pub(super) const fn makes_room_below(&self, anchor_height: u64) -> u64 {
+    const fn makes_room_below(&self, anchor_height: u64) -> u64 {
         match self.trial {
             Trial::Overdue => u64::MAX,
             Trial::None if self.fork.height > anchor_height => self.fork.height,
@@ -69,16 +88,10 @@ impl Rival {
     }
 
     /// When its block takes long.
-    pub(super) fn overdue_at(&self) -> Option<Time> {
+    fn overdue_at(&self) -> Option<Time> {
         match self.trial {
             Trial::Asked(at) => Some(at + PATIENCE),
             _ => None,
-        }
-    }
-
-    pub(super) fn on_deadline(&mut self, now: Time) {
-        if self.overdue_at().is_some_and(|at| at <= now) {
-            self.trial = Trial::Overdue;
         }
     }
 
@@ -92,6 +105,38 @@ impl Rival {
 }
 
 impl<R: ChainRules> Downloader<R> {
+    pub(super) fn rival_of(&self, from: ConnectionId) -> Option<&Rival> {
+        self.rivals.iter().find(|rival| rival.from == from)
+    }
+
+    /// One that parts from the followed chain below this height has a place.
+    pub(super) fn rivals_below(&self) -> u64 {
+        if self.rivals.len() < MAX_RIVALS {
+            return u64::MAX;
+        }
+        let anchor = self.followed.window.anchor().height;
+        self.rivals.iter().map(|rival| rival.makes_room_below(anchor)).max().unwrap_or(u64::MAX)
+    }
+
+    /// The rivals of which more headers are needed, and the last one that is known.
+    pub(super) fn rivals_that_want_headers(&self) -> Vec<(ConnectionId, HeaderInfo)> {
+        let rivals = self.rivals.iter().filter(|rival| rival.wants_headers());
+        rivals.map(|rival| (rival.from, *rival.head())).collect()
+    }
+
+    /// When the block of one of the rivals takes long.
+    pub(super) fn rival_overdue_at(&self) -> Option<Time> {
+        self.rivals.iter().filter_map(Rival::overdue_at).min()
+    }
+
+    pub(super) fn set_rivals_overdue(&mut self, now: Time) {
+        for rival in &mut self.rivals {
+            if rival.overdue_at().is_some_and(|at| at <= now) {
+                rival.trial = Trial::Overdue;
+            }
+        }
+    }
+
     /// A peer has other headers than those that are followed.
     pub(super) fn offer_rival(
         &mut self,
@@ -101,28 +146,35 @@ impl<R: ChainRules> Downloader<R> {
         fresh: Vec<HeaderInfo>,
         is_whole: bool,
     ) {
-        match &mut self.rival {
-            Some(rival) if rival.from == from && rival.head().hash == fork.hash => {
+        let anchor = self.followed.window.anchor().height;
+        if let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) {
+            if rival.head().hash == fork.hash {
                 let room = MAX_WAITING_HEADERS.saturating_sub(rival.headers.len());
                 rival.is_whole = is_whole && fresh.len() <= room;
                 rival.headers.extend(fresh.into_iter().take(room));
+                return;
             }
-            // One after the other.
-            Some(rival) if fork.height >= rival.makes_room_below(self.followed.window.anchor().height) => {
-                self.peers.wait_for_newer(from, &self.config, cx.now());
+            // What it has offered does not come, and it offers something else.
+            if !matches!(rival.trial, Trial::None) {
+                return self.peers.wait_for_newer(from, &self.config, cx.now());
             }
-            // What it has offered does not come, and it offers it again.
-            Some(rival) if rival.from == from && fork.height == rival.fork.height => {}
-            _ => {
-                self.peers.end_turn(from);
-                let (is_undecided, trial) = (false, Trial::None);
-                self.rival = Some(Rival { from, fork, headers: fresh, is_whole, is_undecided, trial });
+            self.rivals.retain(|rival| rival.from != from);
+        }
+        if self.rivals.len() >= MAX_RIVALS {
+            let weakest = self.rivals.iter().enumerate().max_by_key(|(_, it)| it.makes_room_below(anchor));
+            match weakest.filter(|(_, it)| fork.height < it.makes_room_below(anchor)).map(|(index, _)| index)
+            {
+                Some(index) => drop(self.rivals.remove(index)),
+                None => return self.peers.wait_for_newer(from, &self.config, cx.now()),
             }
         }
+        self.peers.end_turn(from);
+        let (is_undecided, trial) = (false, Trial::None);
+        self.rivals.push(Rival { from, fork, headers: fresh, is_whole, is_undecided, trial });
     }
 
     /// Whether the rival is heavier than what is followed; none if that takes more of its headers.
-    fn rival_is_heavier(&self, rival: &Rival) -> Option<bool> {
+    fn is_heavier(&self, rival: &Rival) -> Option<bool> {
         let fork = rival.fork.height;
         let known = usize::try_from(self.followed.height().saturating_sub(fork)).unwrap_or(usize::MAX);
         if rival.is_whole || !self.may_have_more {
@@ -144,105 +196,134 @@ impl<R: ChainRules> Downloader<R> {
         if may_grow { None } else { Some(false) }
     }
 
-    /// Compares the rival with what is followed, and tries it, follows it or lets it go.
-    pub(super) fn judge_rival(&mut self, cx: &mut Context<'_, Event>) {
-        if self.is_trying || self.followed.window.is_applying() {
+    /// Compares the rivals with what is followed, and tries them, follows one or lets them go.
+    pub(super) fn judge_rivals(&mut self, cx: &mut Context<'_, Event>) {
+        if self.trying.is_some() || self.followed.window.is_applying() {
             return;
         }
-        let Some(rival) = &self.rival else { return };
-        if !self.followed.has(rival.fork.height, rival.fork.hash) {
-            self.rival = None;
-            return;
-        }
-        if !matches!(rival.trial, Trial::None) {
-            return;
-        }
-        let is_heavier = self.rival_is_heavier(rival);
-        // Where blocks come, nothing is to be won by a lighter chain.
-        let is_wanted = is_heavier == Some(true) || self.is_doubtful();
-        let is_verified_below = rival.fork.height <= self.followed.window.anchor().height;
-        if is_heavier == Some(true) && self.followed.window.len() == 0 {
-            return self.follow_rival(0, cx.now());
-        }
-        let from = rival.from;
-        if is_wanted && is_verified_below {
-            self.try_rival(cx);
-        } else if is_heavier == Some(false) && !is_wanted {
-            self.rival = None;
-            self.peers.wait_long(from, cx.now());
-        } else if let Some(rival) = &mut self.rival {
-            rival.is_undecided = is_heavier.is_none();
+        self.forget_rivals_that_are_followed();
+        self.rivals.retain(|rival| self.followed.has(rival.fork.height, rival.fork.hash));
+        let untried = |rival: &&Rival| matches!(rival.trial, Trial::None);
+        let untried: Vec<_> = self.rivals.iter().filter(untried).map(|rival| rival.from).collect();
+        for from in untried {
+            let Some(rival) = self.rival_of(from) else { continue };
+            let is_heavier = self.is_heavier(rival);
+            // Where blocks come, nothing is to be won by a lighter chain.
+            let is_wanted = is_heavier == Some(true) || self.is_doubtful();
+            let is_verified_below = rival.fork.height <= self.followed.window.anchor().height;
+            if is_heavier == Some(true) && self.followed.window.len() == 0 {
+                let fork = rival.fork;
+                return self.follow_rival(from, fork, 0, cx.now());
+            }
+            if is_wanted && is_verified_below {
+                self.try_rival(cx, from);
+            } else if rival.fork.height >= self.followed.window.anchor().height {
+                // Nothing of what is followed after it is verified either: it is kept in case that does not come.
+            } else if is_heavier == Some(false) && !is_wanted {
+                self.forget_rival(from);
+                self.peers.wait_long(from, cx.now());
+            } else if let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) {
+                rival.is_undecided = is_heavier.is_none();
+            }
         }
     }
 
-    /// Asks for the first block of the rival.
-    fn try_rival(&mut self, cx: &mut Context<'_, Event>) {
-        let Some(rival) = &mut self.rival else { return };
-        let (from, Some(first)) = (rival.from, rival.headers.first()) else { return };
-        let hash = first.hash;
+    /// Who has offered what is followed now has shown to have it.
+    fn forget_rivals_that_are_followed(&mut self) {
+        let Self { followed, peers, .. } = self;
+        self.rivals.retain(|rival| {
+            let common = rival.headers.iter().take_while(|info| followed.has(info.height, info.hash)).last();
+            if let Some(common) = common {
+                peers.has_shown(rival.from, common.height);
+            }
+            common.is_none()
+        });
+    }
+
+    fn forget_rival(&mut self, from: ConnectionId) {
+        self.rivals.retain(|rival| rival.from != from);
+    }
+
+    /// Asks for the first block of a rival.
+    fn try_rival(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId) {
+        let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) else { return };
+        let Some(HeaderInfo { height, hash, .. }) = rival.headers.first().copied() else { return };
         if !self.peers.get_mut(from).is_some_and(|peer| peer.can_be_asked()) {
-            self.rival = None;
-            return;
+            return self.forget_rival(from);
         }
         let timeout = self.config.request_timeout();
         let expect = Expect { answer: MessageType::BLOCK, object_id: Some(hash), timeout };
         match cx.request(from, &GetBlock { hash }, expect) {
             Ok(id) => {
                 rival.trial = Trial::Asked(cx.now());
-                self.requests.insert(id, Request::new(from, Asked::Trial(hash), cx.now()));
+                self.requests.insert(id, Request::new(from, Asked::Trial { height, hash }, cx.now()));
             }
             Err(_) => {
-                self.rival = None;
+                self.forget_rival(from);
                 self.peers.rest(from, self.config.poll_interval(), cx.now());
             }
         }
     }
 
-    /// The block that a rival is tried by has arrived.
-    pub(super) fn on_trial_block(&mut self, from: ConnectionId, hash: Hash, bytes: Bytes) {
-        if let Some(rival) = self.rival.as_mut().filter(|it| it.from == from && is_first(it, hash)) {
-            rival.trial = Trial::Arrived(bytes);
+    /// The block that a rival is tried by has arrived. If the rival is followed by now, it is one block
+    /// less to be asked for.
+    pub(super) fn on_trial_block(&mut self, from: ConnectionId, height: u64, hash: Hash, bytes: Bytes) {
+        match self.rivals.iter_mut().find(|it| it.from == from && it.is_first(hash)) {
+            Some(rival) if !matches!(rival.trial, Trial::Applying) => rival.trial = Trial::Arrived(bytes),
+            Some(_) => {}
+            None => {
+                let max_bytes = self.config.max_window_bytes();
+                self.followed.window.set_arrived(height, hash, from, bytes, max_bytes);
+            }
         }
     }
 
-    /// Has the block applied that a rival is tried by.
+    /// Has a block applied that a rival is tried by, if one has arrived.
     pub(super) fn apply_trial(&mut self, cx: &mut Context<'_, Event>) {
-        if self.is_trying || self.followed.window.is_applying() {
+        if self.trying.is_some() || self.followed.window.is_applying() {
             return;
         }
-        if let Some(rival) = &mut self.rival
-            && let Trial::Arrived(_) = rival.trial
+        let arrived = self.rivals.iter_mut().find(|it| matches!(it.trial, Trial::Arrived(_)));
+        if let Some(rival) = arrived
+            && let Some(hash) = rival.headers.first().map(|first| first.hash)
             && let Trial::Arrived(bytes) = core::mem::replace(&mut rival.trial, Trial::Applying)
         {
-            self.is_trying = true;
+            self.trying = Some(Trying { from: rival.from, hash });
             cx.emit(Event::Apply { blocks: vec![bytes] });
         }
     }
 
     /// The block was verified, or was not.
-    pub(super) fn on_trial_ended(&mut self, last: &HeaderInfo, tip: &HeaderInfo, now: Time) {
-        self.is_trying = false;
-        let has_passed = self
-            .rival
-            .as_ref()
-            .is_some_and(|it| matches!(it.trial, Trial::Applying) && is_first(it, last.hash));
-        if !has_passed {
-            self.rival = None;
-            return self.followed.move_tip(tip);
-        }
+    pub(super) fn on_trial_ended(&mut self, trying: Trying, last: &HeaderInfo, tip: &HeaderInfo, now: Time) {
+        let is_tried = |it: &&mut Rival| matches!(it.trial, Trial::Applying) && it.is_first(trying.hash);
+        let from = trying.from;
+        let rival = self.rivals.iter_mut().filter(|it| it.from == from).find(is_tried);
+        let has_passed = last.hash == trying.hash;
         if tip.hash != self.followed.tip().hash {
-            // One block was enough to outweigh what there was.
-            let Some(rival) = &mut self.rival else { return };
-            self.followed.reorganise(&rival.fork, *tip);
-            rival.fork = *tip;
-            rival.headers.remove(0);
-            return self.follow_rival(0, now);
+            // One block was enough to outweigh what there was. Whoever had that has nothing after the fork.
+            let fork = match rival {
+                Some(rival) if has_passed && tip.hash == trying.hash => {
+                    let fork = core::mem::replace(&mut rival.fork, *tip);
+                    rival.headers.remove(0);
+                    Some(fork)
+                }
+                _ => None,
+            };
+            self.followed.move_tip(tip);
+            return match fork {
+                Some(fork) => self.follow_rival(from, fork, 0, now),
+                None => {
+                    self.forget_rival(from);
+                    self.follow_tip();
+                }
+            };
         }
-        let is_heavier = self.rival.as_ref().and_then(|rival| self.rival_is_heavier(rival));
-        if is_heavier == Some(true) || self.is_doubtful() {
-            self.follow_rival(1, now);
-        } else {
-            self.rival = None;
+        let is_followed = has_passed
+            && rival.is_some()
+            && (self.is_doubtful() || self.rival_of(from).and_then(|it| self.is_heavier(it)) == Some(true));
+        match self.rival_of(from).map(|rival| rival.fork) {
+            Some(fork) if is_followed => self.follow_rival(from, fork, 1, now),
+            _ => self.forget_rival(from),
         }
     }
 
@@ -251,35 +332,31 @@ impl<R: ChainRules> Downloader<R> {
         self.followed.window.len() > 0 && (!self.is_chain_proven || self.next_block_failures > 0)
     }
 
-    /// The rival takes the place of what was followed. So many blocks of it are verified.
-    fn follow_rival(&mut self, verified: usize, now: Time) {
-        let Some(rival) = self.rival.take() else { return };
+    /// A rival takes the place of what was followed after `fork`. So many blocks of it are verified.
+    fn follow_rival(&mut self, from: ConnectionId, fork: HeaderInfo, verified: usize, now: Time) {
+        let Some(index) = self.rivals.iter().position(|rival| rival.from == from) else { return };
         if self.next_block_failures > 0
             && let Some((staller, _)) = self.staller()
         {
             // What it has offered does not come.
             self.peers.rest_after_failure(staller, &self.config, now);
         }
-        let Rival { from, fork, headers, is_whole, .. } = rival;
+        let rival = self.rivals.remove(index);
         self.give_up_blocks();
-        self.followed.follow(fork, &headers, verified);
+        self.followed.follow(rival.fork, &rival.headers, verified);
         self.peers.forget_shown_after(fork.height);
         self.peers.has_shown(from, self.followed.head().height);
-        self.may_have_more = !is_whole;
+        self.may_have_more = !rival.is_whole;
         self.is_chain_proven = verified > 0;
         self.begin_next_block();
     }
 
     /// The peer of a rival has failed, or is gone.
     pub(super) fn drop_rival_of(&mut self, from: ConnectionId) {
-        if self.rival.as_ref().is_some_and(|rival| rival.from == from) {
-            self.rival = None;
+        if self.rival_of(from).is_some() {
+            self.forget_rival(from);
             // Those that were put off for its sake are asked at once.
             self.peers.ask_all_again();
         }
     }
-}
-
-fn is_first(rival: &Rival, hash: Hash) -> bool {
-    rival.headers.first().is_some_and(|first| first.hash == hash)
 }

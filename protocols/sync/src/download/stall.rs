@@ -5,9 +5,14 @@ use core::time::Duration;
 use spacetime_core::{RequestId, Time};
 
 /// How long the block after the last applied one is waited for, where nothing else can be asked for,
-/// before another peer is asked for it (Bitcoin Core). Where another one has sent its blocks faster than
-/// that, this holds whatever happened before: it is not the line.
-const MIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// before another peer is asked for it. Where another one has sent its blocks faster than that, this holds
+/// whatever happened before: it is not the line. Half of Bitcoin Core's: meanwhile the window fills, and at
+/// 500 blocks/s it is full after 2 s.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often it is waited for again, where it is this node's own limits of bandwidth that hold the line
+/// back. No more, or whoever sends much else could withhold a block for ever.
+const MAX_WAITS: u32 = 3;
 
 /// Twice as long after each peer that was passed over, up to this: if all are slow it is the line
 /// (Bitcoin Core).
@@ -20,13 +25,15 @@ pub(super) struct Stall {
     timeout: Duration,
     /// The request for the block after the last applied one, and since when it is that.
     waiting: Option<(RequestId, Time)>,
+    /// How often it was waited for again.
+    waits: u32,
     /// Nothing else can be asked for.
     all_wait: bool,
 }
 
 impl Stall {
     pub(super) const fn new() -> Self {
-        Self { timeout: MIN_TIMEOUT, waiting: None, all_wait: false }
+        Self { timeout: MIN_TIMEOUT, waiting: None, waits: 0, all_wait: false }
     }
 
     /// This is the request for the block after the last applied one, if it was asked for, and whether
@@ -35,7 +42,13 @@ impl Stall {
         self.all_wait = all_wait;
         if self.waiting.map(|(waiting, _)| waiting) != request {
             self.waiting = request.map(|request| (request, now));
+            self.waits = 0;
         }
+    }
+
+    /// Since when that is waited for.
+    pub(super) fn since(&self) -> Option<Time> {
+        self.waiting.map(|(_, since)| since)
     }
 
     /// The request for the block after the last applied one.
@@ -43,18 +56,21 @@ impl Stall {
         self.waiting.map(|(request, _)| request)
     }
 
-    /// When it has been waited for too long; `is_line_good` if another peer has shown to be faster.
-    pub(super) fn deadline(&self, is_line_good: bool) -> Option<Time> {
+    /// When it has been waited for too long; `is_line_good` if another peer has shown to be faster. Who has
+    /// sent nothing since `silent_since` has had its time already.
+    pub(super) fn deadline(&self, is_line_good: bool, silent_since: Option<Time>) -> Option<Time> {
         let (_, since) = self.waiting?;
         if is_line_good {
-            return Some(since + MIN_TIMEOUT);
+            return Some(silent_since.map_or(since, |silent| silent.min(since)) + MIN_TIMEOUT);
         }
         self.all_wait.then(|| since + self.timeout)
     }
 
-    /// It is waited for as long again.
-    pub(super) fn wait_again(&mut self, now: Time) {
+    /// It is waited for as long again. Whether that is all, because the line is held back.
+    pub(super) fn wait_again(&mut self, is_held: bool, now: Time) -> bool {
         self.waiting = self.waiting.map(|(request, _)| (request, now));
+        self.waits += 1;
+        is_held && self.waits <= MAX_WAITS
     }
 
     /// A peer was passed over for it.
@@ -86,11 +102,11 @@ mod tests {
             *seconds = stall.timeout.as_secs();
             stall.passed_over();
         }
-        assert_eq!(seen, [2, 4, 8, 16, 32, 64, 64]);
+        assert_eq!(seen, [1, 2, 4, 8, 16, 32, 64]);
         stall.applied(1);
         assert_eq!(stall.timeout, Duration::from_millis(54_400));
         stall.applied(20);
-        assert_eq!(stall.timeout, Duration::from_secs(2).max(stall.timeout));
+        assert_eq!(stall.timeout.as_millis(), 2108);
         stall.applied(u64::MAX);
         assert_eq!(stall.timeout, MIN_TIMEOUT);
     }

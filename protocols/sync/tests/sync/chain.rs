@@ -138,6 +138,16 @@ impl Chain {
         Self::new(std::iter::once(development_genesis()).chain(blocks))
     }
 
+    /// So many blocks of about 1000 bytes, and so many of about 50,000.
+    pub(crate) fn generate_growing(seed: u64, small: usize, large: usize) -> Self {
+        let mut blocks = DevelopmentChain::new(seed, 1000);
+        let mut made: Vec<_> =
+            std::iter::once(development_genesis()).chain(blocks.by_ref().take(small)).collect();
+        blocks.set_block_bytes(50_000);
+        made.extend(blocks.take(large));
+        Self::new(made)
+    }
+
     /// The genesis block alone, of a node that can tell that the proofs of this chain are good, and
     /// no others.
     pub(crate) fn empty_that_proves(other: &Self) -> Self {

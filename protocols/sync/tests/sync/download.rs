@@ -270,7 +270,7 @@ fn a_version_1_node_is_asked_as_version_1_asks() {
     let genesis = crate::chain_id();
     assert_eq!(
         GetHeaders::decode(&asked[0]),
-        Ok(GetHeaders { locator: genesis, stop: None, max_headers: 2000 })
+        Ok(GetHeaders { locator: genesis, stop: None, max_headers: 16 })
     );
 
     let headers: Vec<_> = blocks[1..].iter().map(|block| &block[..290]).collect();

@@ -378,11 +378,25 @@ fn no_second_answer_is_read_before_the_size_of_the_first_is_known() {
 }
 
 #[test]
-fn padded_bodies_fill_the_window_once() {
+fn a_padded_body_is_refused_when_it_comes_and_does_not_wait_for_those_before_it() {
     let (padded, empty) = (Chain::generate(1, 50), Chain::generate(1, 0));
-    (1..=50).for_each(|height| padded.pad_body(height, 50_000));
+    padded.forget_body(1);
+    (2..=50).for_each(|height| padded.pad_body(height, 50_000));
     let mut simulation = Simulation::new(15);
     add_node(&mut simulation, &padded, Config::default());
+    let node = add_node(&mut simulation, &empty, Config::default());
+    simulation.dial(node, 0).unwrap();
+    simulation.run_for(SECOND * 5);
+    assert!(matches!(offences(&simulation, node)[..], [Offence::InvalidBlock(_)]));
+    assert_eq!(simulation.swarm(node).behaviour().sync.progress().downloaded_blocks, 0);
+    assert_eq!(simulation.swarm(node).peers().count(), 0);
+}
+
+#[test]
+fn large_bodies_fill_the_window_once() {
+    let (large, empty) = (Chain::generate_large(1, 50, 50_000), Chain::generate(1, 0));
+    let mut simulation = Simulation::new(15);
+    add_node(&mut simulation, &large, Config::default());
     let node = add_node(&mut simulation, &empty, Config::default().with_max_window_bytes(250_000));
     // Nothing is ever applied.
     simulation.set_application(node, |_| Vec::new());
@@ -394,8 +408,7 @@ fn padded_bodies_fill_the_window_once() {
 
 #[test]
 fn blocks_that_are_larger_than_those_before_do_not_overfill_the_window() {
-    let chain = Chain::generate(1, 100);
-    (41..=100).for_each(|height| chain.pad_body(height, 50_000));
+    let chain = Chain::generate_growing(1, 40, 60);
     let mut simulation = Simulation::new(18);
     add_node(&mut simulation, &chain, Config::default());
     let config = Config::default().with_max_window_bytes(250_000);
@@ -451,4 +464,51 @@ fn limits_of_connections_are_no_limits_of_the_search() {
         simulation.dial(node, peer).unwrap();
     }
     assert!(simulation.run_until(SECOND * 100, |_| empty.len() == 51));
+}
+
+#[test]
+fn peers_that_say_nothing_do_not_delay_the_first_headers() {
+    let (honest, empty) = (Chain::generate(1, 100), Chain::generate(1, 0));
+    let mut simulation = Simulation::new(41);
+    let node = add_node(&mut simulation, &empty, Config::default());
+    for _ in 0..7 {
+        let silent = add_silent_node(&mut simulation, &honest);
+        simulation.dial(node, silent).unwrap();
+    }
+    simulation.run_for(SECOND / 2);
+    let last = add_node(&mut simulation, &honest, Config::default());
+    simulation.dial(node, last).unwrap();
+    assert!(simulation.run_until(SECOND * 2, |_| empty.len() == 101), "{}", empty.len());
+}
+
+#[test]
+fn a_block_that_many_others_overtake_is_asked_from_another_at_once() {
+    let (honest, empty) = (Chain::generate(1, 400), Chain::generate(1, 0));
+    let withholding = Chain::generate(1, 400);
+    (0..8).for_each(|number| withholding.forget_body(30 + number * 50));
+    let mut simulation = Simulation::new(42);
+    let first = add_node(&mut simulation, &withholding, Config::default());
+    let node = add_node(&mut simulation, &empty, Config::default());
+    simulation.dial(node, first).unwrap();
+    simulation.run_for(SECOND / 5);
+    let second = add_node(&mut simulation, &honest, Config::default());
+    simulation.dial(node, second).unwrap();
+    // Each of the eight would take a second.
+    assert!(simulation.run_until(SECOND * 4, |_| empty.len() == 401), "{}", empty.len());
+    assert_eq!(offences(&simulation, node), []);
+}
+
+#[test]
+fn who_is_silent_holds_nothing_up_for_long_however_much_it_was_asked_for() {
+    let (honest, empty) = (Chain::generate(1, 4000), Chain::generate(1, 0));
+    let mut simulation = Simulation::new(43);
+    let node = add_node(&mut simulation, &empty, Config::default());
+    for _ in 0..4 {
+        let server = add_node(&mut simulation, &honest, Config::default());
+        simulation.dial(node, server).unwrap();
+    }
+    assert!(simulation.run_until(SECOND * 20, |_| empty.len() > 1000));
+    // Three of them at once.
+    (1..=3).for_each(|silent| simulation.set_reading_paused(silent, true));
+    assert!(simulation.run_until(SECOND * 10, |_| empty.len() == 4001), "{}", empty.len());
 }

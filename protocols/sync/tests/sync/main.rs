@@ -4,6 +4,7 @@ mod chain;
 mod download;
 mod forks;
 mod liars;
+mod reorganisations;
 mod serve;
 
 use std::time::Duration;
