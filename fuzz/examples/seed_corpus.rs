@@ -104,7 +104,36 @@ impl Seeds {
         }
         // A transaction is skipped where nobody takes one.
         let skipped = frame(0x32, &[1; 5]);
-        self.write("frame_reader", "skipped", &[&[1, 0, 0, 2, 3, 4], &skipped, &heartbeat])
+        self.write("frame_reader", "skipped", &[&[1, 0, 0, 2, 3, 4], &skipped, &heartbeat])?;
+        self.chunks(&heartbeat)
+    }
+
+    /// Frames in chunks, of which the filler is the largest part, and chunks that are wrong.
+    fn chunks(&self, heartbeat: &[u8]) -> Result<()> {
+        let chunk = |level: u8, len: u32, bytes: &[u8]| {
+            [&(len + 2).to_le_bytes()[..], &[0x51, level], bytes].concat()
+        };
+        let begin = |message_type: u8, len: u32| [&len.to_le_bytes()[..], &[message_type]].concat();
+        // 65,600 bytes: a chunk of 1,000, and one of which 63 KiB are filler.
+        let first = chunk(1, 1_000, &[begin(0x23, 65_596), vec![7; 995]].concat());
+        let second = chunk(1, 64_600, &[7; 64_600 - 63 * 1024 - 50]);
+        let ignored = chunk(2, 300, &[begin(0x31, 69_996), vec![1; 295]].concat());
+        let tail = [&[7; 50][..], heartbeat].concat();
+        for trust in 0..4 {
+            let sizes = [4 + trust, 63, tail.len() as u8, 3, 0, 3, 201];
+            let parts = [&sizes[..], heartbeat, &first, heartbeat, &ignored, &second, &tail];
+            self.write("frame_reader", &format!("chunks trust {trust}"), &parts)?;
+        }
+        for (name, trust, filler, stream) in [
+            ("chunk overrun", 4, 64, [first.clone(), chunk(1, 64_601, &[])].concat()),
+            ("chunk nested", 4, 0, chunk(1, 20, &chunk(1, 60_000, &[0; 20]))),
+            ("chunk needless", 4, 0, chunk(2, 20, &frame(0x23, &[0; 15]))),
+            ("chunk cut", 4, 0, first[..50].to_vec()),
+            ("chunk not announced", 0, 0, first[..50].to_vec()),
+        ] {
+            self.write("frame_reader", name, &[&[trust, filler, 0, 0], &stream])?;
+        }
+        Ok(())
     }
 
     fn chain_objects(&self) -> Result<()> {

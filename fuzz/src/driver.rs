@@ -91,9 +91,12 @@ impl<B: NetworkBehaviour> Driver<B> {
         while let Some(action) = self.swarm.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.connecting.push((connection, address)),
-                Action::Established { connection } => {
+                Action::Established { connection, takes_chunks } => {
                     let wire = self.wires.get_mut(&connection).expect("only what was opened is established");
                     wire.reader.set_established();
+                    if takes_chunks {
+                        wire.reader.take_chunks();
+                    }
                     wire.is_blocked = false;
                     self.unblocked.push(connection);
                 }

@@ -22,7 +22,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::farewell::Farewell;
 use super::inbox::{Inbox, Input};
-use super::link::{Link, MIN_BATCH_CHARGE};
+use super::link::{Established, Link, MIN_BATCH_CHARGE};
 use crate::transport::{Connected, Overhead, Stream};
 
 /// How long a peer has to take the last words of a connection.
@@ -208,8 +208,11 @@ impl Flow {
             self.last_words = Some(last_words);
             return;
         }
-        if state.established {
+        if let Some(Established { takes_chunks }) = state.established {
             self.reader.set_established();
+            if takes_chunks {
+                self.reader.take_chunks();
+            }
             if self.reads == Reads::Blocked {
                 self.reads = Reads::Open;
             }
@@ -284,7 +287,7 @@ impl Flow {
             }
             match self.reader.poll_frames()? {
                 ReadStep::Frames(mut batch) => {
-                    batch.add_ignored_bytes(self.overhead_bytes());
+                    batch.add_unframed_bytes(self.overhead_bytes());
                     self.uncharged = self.uncharged.saturating_sub(batch.len());
                     let overdue = std::mem::take(&mut self.overdue);
                     let charge = (batch.len() + overdue).max(MIN_BATCH_CHARGE);

@@ -23,6 +23,12 @@ pub(super) const MAX_UNHANDLED_BYTES: usize = 128 * 1024;
 /// its objects, and a read buffer of 1 KiB on a quiet connection. So 86 of them may wait.
 pub(super) const MIN_BATCH_CHARGE: usize = 1536;
 
+/// What the reader may take once the peer is established.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Established {
+    pub(super) takes_chunks: bool,
+}
+
 /// What both sides of a connection look at.
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -44,7 +50,7 @@ pub(super) struct LinkState {
     /// The task reads nothing because of them.
     reading_paused: bool,
     /// The peer is established.
-    pub(super) established: bool,
+    pub(super) established: Option<Established>,
     /// The Swarm has given the connection up; what is still to be written.
     pub(super) close: Option<Transmit>,
 }
@@ -61,7 +67,7 @@ impl LinkState {
 
     /// Whether more frames may wait for the Swarm. If not, the task is woken when they may.
     pub(super) const fn takes_frames(&mut self) -> bool {
-        let max_bytes = if self.established { MAX_UNHANDLED_BYTES } else { 1 };
+        let max_bytes = if self.established.is_some() { MAX_UNHANDLED_BYTES } else { 1 };
         self.reading_paused = self.unhandled_bytes >= max_bytes;
         !self.reading_paused
     }

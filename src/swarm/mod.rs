@@ -49,7 +49,7 @@ use futures::stream::{FusedStream, Stream};
 pub use handle::{Handle, SwarmGone};
 use handle::{MAX_WAITING_ORDERS, Order};
 use inbox::{Inbox, Input};
-use link::Link;
+use link::{Established, Link};
 use spacetime_core::wire::{FrameReader, FrameRules};
 use spacetime_core::{
     Action, Address, ConnectionId, ConnectionStatistics, DialError, Direction, Event, InvalidLimits,
@@ -222,9 +222,9 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         while let Some(action) = self.core.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.start_dial(connection, &address),
-                Action::Established { connection } => {
+                Action::Established { connection, takes_chunks } => {
                     if let Some(link) = self.connections.link(connection) {
-                        link.lock().established = true;
+                        link.lock().established = Some(Established { takes_chunks });
                         link.wake();
                     }
                 }

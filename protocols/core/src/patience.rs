@@ -27,7 +27,7 @@ pub(crate) struct Held {
 
 /// For how long this node waits for something that a peer owes it: a timeout, in which the time does
 /// not count for which this node's own limits of [bandwidth](crate::Bandwidth) held the connection
-/// back, in either direction, up to three more timeouts.
+/// back, added up over both directions, up to three more timeouts.
 ///
 /// [`Context::patience`](crate::Context::patience) begins it, and
 /// [`Context::patience_ends`](crate::Context::patience_ends) says when it is over, which may be later
@@ -50,10 +50,23 @@ impl Patience {
         self.began
     }
 
+    /// For how long the connection was held back since.
+    const fn pause(&self, held: Held) -> Duration {
+        held.time.saturating_sub(self.held_before)
+    }
+
+    const fn max_pause(&self) -> Duration {
+        self.timeout.saturating_mul(MAX_PAUSES)
+    }
+
+    /// Whether it was held back for so long that nobody can say whose fault it is that nothing came.
+    pub(crate) fn is_exhausted(&self, held: Held) -> bool {
+        self.pause(held) >= self.max_pause()
+    }
+
     /// When it is over, or is to be looked at again.
     pub(crate) fn ends(&self, now: Time, held: Held) -> Time {
-        let pause = held.time.saturating_sub(self.held_before).min(self.timeout.saturating_mul(MAX_PAUSES));
-        let end = self.began + self.timeout + pause;
+        let end = self.began + self.timeout + self.pause(held).min(self.max_pause());
         // It moves on with the time: whoever came back at the end that there is now would find it a
         // little later, again and again.
         if held.is_held && end > now { end.max(now + self.timeout / LOOK_AGAIN_PART) } else { end }

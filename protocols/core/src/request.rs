@@ -30,6 +30,9 @@ pub struct Expect {
 pub enum RequestError {
     /// The peer did not answer in time. An answer that comes later is dropped.
     Timeout,
+    /// It did not, but this node's own limits of [bandwidth](crate::Bandwidth) have held the
+    /// connection back for three timeouts: the peer need not be to blame.
+    HeldBack,
     /// The connection ended.
     Closed,
     /// The answer was not what its type says.
@@ -40,6 +43,7 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Timeout => "the peer did not answer in time",
+            Self::HeldBack => "the limits of bandwidth of this node left no time for an answer",
             Self::Closed => "the connection ended before the answer",
             Self::Malformed => "the answer was malformed",
         })

@@ -83,6 +83,16 @@ impl Shaper {
         if other.debt_at(rate, now) > self.debt_at(rate, now) { other } else { self }
     }
 
+    /// The same, but it does not owe more than this.
+    pub(crate) fn at_most(self, max_bytes: u64, rate: ByteRate, now: Time) -> Self {
+        if self.debt_at(rate, now) <= max_bytes.saturating_mul(NANOS) {
+            return self;
+        }
+        let mut capped = Self { counted: now, ..Self::new() };
+        capped.charge(rate, now, max_bytes);
+        capped
+    }
+
     /// Whether anything is not paid for yet.
     pub(crate) fn owes(&self, rate: ByteRate, now: Time) -> bool {
         self.debt_at(rate, now) > 0

@@ -1,12 +1,13 @@
 //! What a node says of itself, and whom it lets in.
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use spacetime_core::Hash;
-use spacetime_core::wire::{Announcement, Capability};
+use spacetime_core::wire::{Announcement, CHUNK_CAPABILITY, CHUNK_VERSION, Capability};
 
 /// Whether version-1 nodes that never say Handshake are let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,7 +41,7 @@ impl Config {
             user_agent: concat!("spacetime-network/", env!("CARGO_PKG_VERSION")).into(),
             protocol_versions: (1, 1),
             listen_port: None,
-            capabilities: Vec::new(),
+            capabilities: vec![Capability { name: CHUNK_CAPABILITY.into(), version: CHUNK_VERSION }],
             best_block: None,
             legacy: Legacy::default(),
             grace: Duration::from_secs(1),
@@ -68,11 +69,18 @@ impl Config {
         self
     }
 
-    /// One more thing that it can do beyond version 1. None.
+    /// One more thing that it can do beyond version 1. `chunk/1`, which every Swarm can.
     #[must_use]
     pub fn with_capability(mut self, name: impl Into<String>, version: u16) -> Self {
         self.capabilities.push(Capability { name: name.into(), version });
         self.capabilities.sort();
+        self
+    }
+
+    /// Does not say that it takes large frames in chunks, and so gets them as a whole.
+    #[must_use]
+    pub fn without_chunks(mut self) -> Self {
+        self.capabilities.retain(|it| it.name != CHUNK_CAPABILITY);
         self
     }
 

@@ -35,7 +35,7 @@
 //! |---|---|
 //! | malformed Ping or Pong | charged |
 //! | Pong that answers nothing | charged; ignored from a version-1 node |
-//! | no answer in time, not counting what this node's own limits of bandwidth hold back | closed, not charged |
+//! | no answer in time, not counting the time in which this node's own limits of bandwidth hold the connection back | closed, not charged |
 
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -294,6 +294,10 @@ impl Protocol for Ping {
                     let ends = cx.patience_ends(connection, &asked.patience);
                     if ends > cx.now() {
                         self.deadlines.set(connection, ends);
+                    } else if cx.is_held(connection) {
+                        // The answer may stand behind what this node does not read yet. A peer that is
+                        // gone is found out once that is read.
+                        self.deadlines.set(connection, cx.now() + self.config.timeout);
                     } else {
                         cx.close(connection, CloseReason::PingTimeout);
                     }

@@ -271,9 +271,12 @@ impl<B: NetworkBehaviour> Lone<B> {
         while let Some(action) = self.swarm.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.dialled.push((connection, address)),
-                Action::Established { connection } => {
+                Action::Established { connection, takes_chunks } => {
                     if let Some(ends) = self.connections.get_mut(connection) {
                         ends.reader.set_established();
+                        if takes_chunks {
+                            ends.reader.take_chunks();
+                        }
                         known.push(connection);
                     }
                 }

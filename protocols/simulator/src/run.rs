@@ -311,9 +311,12 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 self.queue.push(due_at, Scheduled::DialDue { node, incarnation, connection });
                 self.start_dial(Dialer::Node { node, incarnation, connection }, address);
             }
-            Action::Established { connection } => {
+            Action::Established { connection, takes_chunks } => {
                 if let Some(attachment) = running.attachments.get_mut(connection) {
                     attachment.reader.set_established();
+                    if takes_chunks {
+                        attachment.reader.take_chunks();
+                    }
                     if std::mem::take(&mut attachment.blocked) {
                         self.read_on(node, connection);
                     }

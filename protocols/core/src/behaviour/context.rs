@@ -121,6 +121,17 @@ impl<'a, E> Context<'a, E> {
         self.network.patience_ends(connection, patience)
     }
 
+    /// Whether this node's own limits of [bandwidth](crate::Bandwidth) have held the connection back for
+    /// so long, three timeouts, that what did not come need not be the peer's fault.
+    pub fn is_excused(&self, connection: ConnectionId, patience: &Patience) -> bool {
+        self.network.is_excused(connection, patience)
+    }
+
+    /// Whether they hold anything back on it at this moment, in either direction.
+    pub fn is_held(&self, connection: ConnectionId) -> bool {
+        self.network.is_held(connection)
+    }
+
     /// Whether this node's own limits of [bandwidth](crate::Bandwidth) have held back anything on a
     /// connection since then, in either direction: then it is not only up to the peer what came late.
     pub fn was_held_since(&self, connection: ConnectionId, then: Time) -> bool {

@@ -222,13 +222,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.advance(now);
         let is_limited = self.network.download.is_limited();
         let rest = if is_limited { self.network.take_turn(connection, &mut batch) } else { None };
-        let bytes = batch.len() as u64;
-        let entry = self.network.table.get_mut(connection)?;
-        if bytes > 0 {
-            entry.last_received = self.network.now.time;
-        }
-        entry.bytes_received += bytes;
-        self.network.statistics.bytes_received += bytes;
+        self.network.count_received(connection, batch.arrived_bytes());
         self.deliver_all(connection, batch);
         rest.filter(|_| self.network.table.get(connection).is_some())
     }
@@ -276,6 +270,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     /// of large frames, on ever new connections, costs what others do.
     pub fn handle_cut(&mut self, now: Now, connection: ConnectionId, bytes: usize) {
         self.advance(now);
+        self.network.count_received(connection, bytes);
         self.network.charge_cut(connection, bytes);
     }
 

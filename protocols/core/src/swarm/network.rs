@@ -152,8 +152,27 @@ impl Network {
         self.table.get(id).map(|it| it.last_received)
     }
 
+    /// So many bytes have arrived on a connection.
+    pub(super) fn count_received(&mut self, id: ConnectionId, bytes: usize) {
+        if bytes > 0
+            && let Some(connection) = self.table.get_mut(id)
+        {
+            connection.last_received = self.now.time;
+            connection.bytes_received += bytes as u64;
+            self.statistics.bytes_received += bytes as u64;
+        }
+    }
+
     pub(super) fn held(&self, id: ConnectionId) -> Held {
         self.table.get(id).map_or_else(Held::default, |it| it.held(self.now.time))
+    }
+
+    pub(crate) fn is_excused(&self, id: ConnectionId, patience: &Patience) -> bool {
+        patience.is_exhausted(self.held(id))
+    }
+
+    pub(crate) fn is_held(&self, id: ConnectionId) -> bool {
+        self.held(id).is_held
     }
 
     pub(crate) fn was_held_since(&self, id: ConnectionId, then: Time) -> bool {
@@ -253,8 +272,7 @@ impl Network {
         if stalled_at.is_some_and(|at| at <= now) {
             return self.close(id, CloseReason::SlowReader);
         }
-        for (request, answer) in connection.requests.give_up_due(now, held) {
-            let error = RequestError::Timeout;
+        for (request, answer, error) in connection.requests.give_up_due(now, held) {
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
         let mut wake_at = [None, None];

@@ -69,10 +69,14 @@ pub enum Action {
         /// Where.
         address: Address,
     },
-    /// The peer is known now: readers may take frames of all sizes.
+    /// The peer is known now: the reader may take [frames of all sizes](
+    /// crate::wire::FrameReader::set_established).
     Established {
         /// The connection.
         connection: ConnectionId,
+        /// And [chunks](crate::wire::FrameReader::take_chunks) of them: the peer has announced that it
+        /// knows them.
+        takes_chunks: bool,
     },
     /// Give a connection up: abort its dial, or finish the frame that is being written, write
     /// `last_words`, and close it. The Swarm takes nothing from it any more.
@@ -106,7 +110,7 @@ pub struct Delayed {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ConnectionStatistics {
-    /// Bytes of frames that arrived.
+    /// Bytes of frames, and of parts of frames, that arrived.
     pub bytes_received: u64,
     /// Bytes that were handed to the driver to be sent.
     pub bytes_sent: u64,
@@ -122,7 +126,7 @@ pub struct ConnectionStatistics {
 pub struct Statistics {
     /// Frames that were delivered to behaviours.
     pub frames_received: u64,
-    /// Bytes of all frames that arrived.
+    /// Bytes of all frames, and of parts of frames, that arrived.
     pub bytes_received: u64,
     /// Frames that were queued to be sent.
     pub frames_sent: u64,

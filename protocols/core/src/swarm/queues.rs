@@ -10,7 +10,7 @@ use super::output::QueueLoad;
 use super::transmit::Transmit;
 use crate::canary::{self, Canary};
 use crate::limits::{Limits, MAX_COPIED_FRAME, MAX_SPARE_QUEUES, MAX_SPARE_RING_BYTES, QueueLimit};
-use crate::wire::{Frame, Priority};
+use crate::wire::{CHUNK_HEADER, ChunkLevel, Frame, MAX_CHUNK_BYTES, MAX_SHARED_FRAME, Priority};
 
 /// A queue that waited while this many bytes of more urgent frames went out gets one frame
 /// through, so a steady stream of blocks cannot keep a transaction back for ever.
@@ -58,6 +58,9 @@ struct Queue {
     passed_over: usize,
     /// Frames at the front that are not dropped: the last of them was sent to this peer alone.
     kept: usize,
+    /// What is left of a large frame that goes out in chunks. It waits no more: to this queue's limit
+    /// it is as if it had been handed over as a whole.
+    open: Option<Bytes>,
 }
 
 impl Queue {
@@ -120,8 +123,36 @@ impl Queue {
         Some(len)
     }
 
+    /// Whether nothing is left to send.
+    const fn is_empty(&self) -> bool {
+        self.frames == 0 && self.open.is_none()
+    }
+
+    /// The same, but of a large frame one chunk after the other. Returns the bytes that went out, and
+    /// how large the frame was that waits no more.
+    fn pop_chunk(&mut self, level: ChunkLevel, out: &mut Transmit) -> Option<(usize, usize)> {
+        let popped = if self.open.is_none() {
+            let is_shared = self.ring.iter().take(SHARED_MARK.len()).eq(&SHARED_MARK);
+            let large = self.shared.front().filter(|it| is_shared && it.len() > MAX_SHARED_FRAME).cloned();
+            let bytes = self.pop(large.is_none().then_some(&mut *out))?;
+            self.open = large;
+            bytes
+        } else {
+            0
+        };
+        let Some(open) = &mut self.open else {
+            return Some((popped, popped));
+        };
+        let chunk = open.split_to(open.len().min(MAX_CHUNK_BYTES));
+        let bytes = CHUNK_HEADER + chunk.len();
+        out.push_chunk(level, chunk);
+        self.open.take_if(|rest| rest.is_empty());
+        Some((bytes, popped))
+    }
+
     fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.ring.capacity() + self.shared.iter().map(Bytes::len).sum::<usize>()
+        let shared: usize = self.shared.iter().chain(&self.open).map(Bytes::len).sum();
+        size_of::<Self>() + self.ring.capacity() + shared
     }
 }
 
@@ -155,6 +186,7 @@ impl QueuePool {
 
     fn give_back(&mut self, mut queue: Box<Queue>) {
         debug_assert_eq!((queue.bytes, queue.ring.len(), queue.shared.len()), (0, 0, 0));
+        debug_assert!(queue.is_empty());
         if self.spare.len() < MAX_SPARE_QUEUES {
             queue.ring.shrink_to(MAX_SPARE_RING_BYTES);
             queue.shared.shrink_to(0);
@@ -175,7 +207,8 @@ impl QueuePool {
 /// # Security
 ///
 /// A peer that does not read makes us hold at most the sum of the four limits (1 MiB by default)
-/// plus one larger frame, whatever is sent to it.
+/// plus one larger frame, and one that is on its way at each of two levels if it takes chunks,
+/// whatever is sent to it.
 #[derive(Debug, Default)]
 pub(super) struct SendQueues {
     /// Those in which something waits.
@@ -184,6 +217,8 @@ pub(super) struct SendQueues {
     refused: u8,
     /// A frame larger than its queue's limit waits.
     holds_larger: bool,
+    /// The peer takes large frames in chunks.
+    cuts: bool,
 }
 
 const fn index(priority: Priority) -> usize {
@@ -197,6 +232,11 @@ const fn index(priority: Priority) -> usize {
 
 #[allow(clippy::indexing_slicing, reason = "four queues, and index() is below four")]
 impl SendQueues {
+    /// From now on large frames go out in chunks.
+    pub(super) const fn cut_large_frames(&mut self) {
+        self.cuts = true;
+    }
+
     fn queue(&self, priority: Priority) -> Option<&Queue> {
         self.queues[index(priority)].as_deref()
     }
@@ -224,9 +264,10 @@ impl SendQueues {
         })
     }
 
-    /// Bytes that wait on all levels.
+    /// Bytes that wait on all levels, and what is left of large frames that are on their way.
     pub(super) fn total_bytes(&self) -> usize {
-        self.queues.iter().flatten().map(|queue| queue.bytes).sum()
+        let left = |queue: &Queue| queue.bytes + queue.open.as_ref().map_or(0, Bytes::len);
+        self.queues.iter().flatten().map(|queue| left(queue)).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -328,13 +369,18 @@ impl SendQueues {
     }
 
     fn transmit_one(&mut self, priority: Priority, pool: &mut QueuePool, out: &mut Transmit) -> Option<()> {
-        let len = self.pop(priority, Some(out))?;
-        self.holds_larger &= len <= pool.limit(priority).max_bytes;
+        let level = ChunkLevel::of(priority).filter(|_| self.cuts);
+        let queue = self.queues[index(priority)].as_mut()?;
+        let (bytes, popped) = match level {
+            Some(level) => queue.pop_chunk(level, out)?,
+            None => queue.pop(Some(out)).map(|bytes| (bytes, bytes))?,
+        };
+        self.holds_larger &= popped <= pool.limit(priority).max_bytes;
         let (queue, less_urgent) = self.queues[index(priority)..].split_first_mut()?;
         for queue in less_urgent.iter_mut().flatten() {
-            queue.passed_over += len;
+            queue.passed_over += bytes;
         }
-        match queue.take_if(|queue| queue.frames == 0) {
+        match queue.take_if(|queue| queue.is_empty()) {
             Some(empty) => pool.give_back(empty),
             None => queue.iter_mut().for_each(|queue| queue.passed_over = 0),
         }

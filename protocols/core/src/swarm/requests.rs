@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use crate::patience::{Held, Patience};
-use crate::request::{Expect, RequestId};
+use crate::request::{Expect, RequestError, RequestId};
 use crate::time::Time;
 use crate::wire::{Frame, MessageType};
 
@@ -97,18 +97,21 @@ impl Requests {
         }
     }
 
-    /// Gives up the requests whose time is over; their ids and the types of their answers.
+    /// Gives up the requests whose time is over; their ids, the types of their answers, and why there
+    /// is none.
     pub(super) fn give_up_due(
         &mut self,
         now: Time,
         held: Held,
-    ) -> impl Iterator<Item = (RequestId, MessageType)> {
+    ) -> impl Iterator<Item = (RequestId, MessageType, RequestError)> {
         self.outstanding
             .iter_mut()
             .filter(move |request| !request.given_up && request.patience.ends(now, held) <= now)
-            .map(|request| {
+            .map(move |request| {
                 request.given_up = true;
-                (request.id, request.expect.answer)
+                let is_excused = request.patience.is_exhausted(held);
+                let error = if is_excused { RequestError::HeldBack } else { RequestError::Timeout };
+                (request.id, request.expect.answer, error)
             })
     }
 

@@ -12,6 +12,7 @@ use crate::canary::{self, Canary};
 use crate::connection::{ConnectionId, Direction};
 use crate::hash::PeerId;
 use crate::peer::{Identity, Peer, PeerInfo};
+use crate::wire::{CHUNK_CAPABILITY, CHUNK_VERSION};
 
 /// What there may be one session with.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +109,11 @@ impl Network {
             return;
         };
         connection.understands_errors |= info.announcement.is_some();
+        let takes_chunks =
+            info.announcement.as_ref().is_some_and(|it| it.can(CHUNK_CAPABILITY, CHUNK_VERSION));
+        if takes_chunks {
+            connection.queues.cut_large_frames();
+        }
         let peer = Peer {
             identity,
             direction: connection.direction,
@@ -119,7 +125,7 @@ impl Network {
         debug_assert_eq!(before, None, "one session per peer");
         self.open_accounts(id, &peer);
         self.table.set_state(id, State::Established(Box::new(peer)));
-        self.actions.push_back(Action::Established { connection: id });
+        self.actions.push_back(Action::Established { connection: id, takes_chunks });
     }
 
     /// The end of a session is told: there may be another one with its peer.

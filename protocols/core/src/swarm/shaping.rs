@@ -105,29 +105,31 @@ impl Network {
         let connection = self.table.get_mut(id)?;
         let share = &mut connection.shares.as_deref_mut()?.download;
         let mut taken = 0;
-        // Bytes that were passed over stand before the frames.
-        let mut ignored = batch.ignored_bytes();
-        while taken < batch.len() || ignored > 0 {
-            let waiting = batch.len() - taken + ignored;
+        // They stand before the frames.
+        let mut unframed = batch.unframed_bytes();
+        // A frame that came in chunks was told of, but for the last one.
+        let told = |passes: usize| if passes > 0 { batch.told_bytes() } else { 0 };
+        while taken < batch.len() || unframed > 0 {
+            let waiting = (batch.len() + unframed).saturating_sub(batch.told_bytes() + taken);
             let mut lane = Lane::Regular;
             let mut passes = 0;
             if !share.is_opening {
                 let room = self.download.room(lane, id, share, now, waiting);
                 passes =
-                    if room > 0 { batch.front_bytes(taken, room.saturating_sub(ignored), None) } else { 0 };
-                if room > 0 && passes == 0 && ignored == 0 {
+                    if room > 0 { batch.front_bytes(taken, room.saturating_sub(unframed), None) } else { 0 };
+                if room > 0 && passes == 0 && unframed == 0 {
                     debug_assert!(false, "where there is room a frame passes");
                     break;
                 }
                 if room > 0 {
-                    self.download.charge(lane, share, now, (passes + ignored) as u64);
-                    (taken, ignored) = (taken + passes, 0);
+                    self.download.charge(lane, share, now, (passes + unframed - told(passes)) as u64);
+                    (taken, unframed) = (taken + passes, 0);
                     continue;
                 }
             }
             lane = Lane::Urgent;
             let urgent = if share.is_opening { None } else { Some(Priority::Critical) };
-            if batch.front_bytes(taken, 1, urgent) == 0 && !(share.is_opening && ignored > 0) {
+            if batch.front_bytes(taken, 1, urgent) == 0 && !(share.is_opening && unframed > 0) {
                 break;
             }
             let room = self.download.room(lane, id, share, now, waiting);
@@ -135,11 +137,11 @@ impl Network {
                 break;
             }
             passes += batch.front_bytes(taken, room, urgent);
-            self.download.charge(lane, share, now, (passes + ignored) as u64);
-            (taken, ignored) = (taken + passes, 0);
+            self.download.charge(lane, share, now, (passes + unframed - told(passes)) as u64);
+            (taken, unframed) = (taken + passes, 0);
         }
         let wake_at = share.wake_at();
-        let is_all = taken == batch.len() && ignored == 0;
+        let is_all = taken == batch.len() && unframed == 0;
         if is_all {
             self.download.forget(share, now);
             return None;
@@ -147,8 +149,9 @@ impl Network {
         if let Some(at) = wake_at {
             self.arm(id, at);
         }
-        let front = batch.split_front(taken);
-        batch.set_ignored_bytes(ignored);
+        let mut front = batch.split_front(taken);
+        front.set_unframed_bytes(front.unframed_bytes() - unframed);
+        batch.set_unframed_bytes(unframed);
         Some(core::mem::replace(batch, front))
     }
 
@@ -158,7 +161,7 @@ impl Network {
         if let Some(shares) = self.table.get_mut(id).and_then(|it| it.shares.as_deref_mut()) {
             let share = &mut shares.download;
             let lane = if share.is_opening { Lane::Urgent } else { Lane::Regular };
-            self.download.add_debt(lane, share, now, bytes as u64);
+            self.download.charge_own(lane, share, now, bytes as u64);
         }
     }
 
@@ -185,7 +188,7 @@ impl Network {
         self.upload.forget(upload, now);
         self.download.forget(download, now);
         if late > 0 {
-            self.download.add_debt(lane, download, now, late);
+            self.download.charge_own(lane, download, now, late);
         }
         if let Some(peer) = peer {
             self.upload.keep_account(upload, peer, now);

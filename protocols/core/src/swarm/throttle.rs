@@ -24,13 +24,15 @@ const URGENT_PART: u64 = 4;
 /// two of the largest frames, which is more than fair turns ever lead to.
 const MAX_AHEAD: u64 = 2 * (FRAME_HEADER as u64 + MAX_PAYLOAD as u64);
 
-/// Accounts of peers that are gone.
+/// Accounts of peers that are gone: so many of hosts, and as many of peers that have proven who they
+/// are.
 ///
 /// # Security
 ///
-/// Without them whoever connects again begins without debts, and before all that wait. To be
-/// forgotten, 1024 other hosts must have left behind debts of their own. What several behind one
-/// address owe is the most that one of them did.
+/// Without them whoever connects again begins without debts, and before all that wait. For a host to
+/// be forgotten, 1024 others must have left behind debts of their own, whatever keys they have. What
+/// several behind one address owe is the most that one of them did, and at most [`MAX_AHEAD`] bytes:
+/// who comes from there next need not pay for hours.
 const MAX_KEPT_ACCOUNTS: usize = 1024;
 
 /// By which of its two ways something passes.
@@ -44,6 +46,14 @@ pub(super) enum Lane {
 
 impl Lane {
     const ALL: [Self; 2] = [Self::Urgent, Self::Regular];
+
+    /// Where it is paid for: what passes as urgent like all else, and it takes no turn of the others.
+    const fn paid_in(self) -> &'static [Self] {
+        match self {
+            Self::Regular => &[Self::Regular],
+            Self::Urgent => &Self::ALL,
+        }
+    }
 }
 
 /// What belongs to each of the lanes.
@@ -113,7 +123,8 @@ pub(super) struct Throttle {
     /// Connections whose own debt is paid.
     paid: VecDeque<ConnectionId>,
     /// What those owed that are gone.
-    kept: Recent<Origin, Account>,
+    kept_hosts: Recent<Origin, Account>,
+    kept_peers: Recent<Origin, Account>,
     pub(super) delayed: Delayed,
 }
 
@@ -259,9 +270,10 @@ impl Line {
 }
 
 impl Entry {
-    /// The larger debt, and the larger count.
+    /// The larger debt, if it is not too large, and the larger count.
     fn or_worse(self, other: Self, rate: ByteRate, now: Time) -> Self {
-        Self { debt: self.debt.or_larger(other.debt, rate, now), counted: self.counted.max(other.counted) }
+        let debt = self.debt.or_larger(other.debt, rate, now).at_most(MAX_AHEAD, rate, now);
+        Self { debt, counted: self.counted.max(other.counted) }
     }
 }
 
@@ -275,7 +287,8 @@ impl Throttle {
             },
             next_number: 0,
             paid: VecDeque::new(),
-            kept: Recent::new(MAX_KEPT_ACCOUNTS),
+            kept_hosts: Recent::new(MAX_KEPT_ACCOUNTS),
+            kept_peers: Recent::new(MAX_KEPT_ACCOUNTS),
             delayed: Delayed { bytes: 0, time: Duration::ZERO },
         }
     }
@@ -335,7 +348,12 @@ impl Throttle {
 
     /// Something has passed on a connection, in its turn.
     pub(super) fn charge(&mut self, lane: Lane, share: &mut Share, now: Time, bytes: u64) {
-        self.lines.get_mut(lane).served = self.add_debt(lane, share, now, bytes);
+        for charged in lane.paid_in() {
+            let line = self.lines.get_mut(*charged);
+            line.end_contention(now);
+            line.debt.charge(line.total, now, bytes);
+        }
+        self.lines.get_mut(lane).served = self.charge_own(lane, share, now, bytes);
         if *share.turns.get(lane) == Turn::Has {
             *share.turns.get_mut(lane) = Turn::None;
         }
@@ -345,25 +363,26 @@ impl Throttle {
         self.delayed.bytes += late;
     }
 
-    /// Something came that waited for no turn. From where on it counts in its lane.
-    pub(super) fn add_debt(&mut self, lane: Lane, share: &mut Share, now: Time, bytes: u64) -> u64 {
+    /// The same for what came and waited for no turn: part of a frame, or one that was read and not
+    /// handled when its connection ended. From where on it counts in its lane.
+    ///
+    /// # Security
+    ///
+    /// All together do not pay for it. Whoever sends 16 MiB without the last byte and connects again
+    /// would keep everybody else waiting, as nothing holds him back.
+    pub(super) fn charge_own(&mut self, lane: Lane, share: &mut Share, now: Time, bytes: u64) -> u64 {
         let mut from = 0;
-        for charged in Lane::ALL {
-            // What passes as urgent is paid for like all else, and takes no turn of the others.
-            if lane == Lane::Regular && charged == Lane::Urgent {
-                continue;
-            }
-            let line = self.lines.get_mut(charged);
+        for charged in lane.paid_in() {
+            let line = self.lines.get_mut(*charged);
             line.end_contention(now);
-            line.debt.charge(line.total, now, bytes);
             let its = if share.is_opening {
                 line.count_opening(bytes)
             } else {
-                let entry = share.account.get_mut(charged);
+                let entry = share.account.get_mut(*charged);
                 entry.debt.charge(line.per_peer, now, bytes);
                 line.count(&mut entry.counted, bytes)
             };
-            if charged == lane {
+            if *charged == lane {
                 from = its;
             }
         }
@@ -451,8 +470,8 @@ impl Throttle {
             share.account.get_mut(lane).counted = self.lines.get(lane).last_count();
         }
         for origin in accountable(peer) {
-            if let Some(kept) = self.kept.get(&origin) {
-                share.account = self.worse_of(&share.account, kept, now);
+            if let Some(kept) = self.kept(&origin).get(&origin).copied() {
+                share.account = self.worse_of(&share.account, &kept, now);
             }
         }
     }
@@ -467,9 +486,16 @@ impl Throttle {
             return;
         }
         for origin in accountable(peer) {
-            let before = self.kept.get(&origin).copied().unwrap_or_default();
+            let before = self.kept(&origin).get(&origin).copied().unwrap_or_default();
             let account = self.worse_of(&share.account, &before, now);
-            self.kept.insert(origin, account);
+            self.kept(&origin).insert(origin, account);
+        }
+    }
+
+    const fn kept(&mut self, origin: &Origin) -> &mut Recent<Origin, Account> {
+        match origin {
+            Origin::Peer(_) => &mut self.kept_peers,
+            _ => &mut self.kept_hosts,
         }
     }
 

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
 
+use crate::wire::{ChunkLevel, write_chunk_header};
+
 /// A buffer that is kept between uses has at most this capacity.
 const MAX_IDLE_BYTES: usize = 64 * 1024;
 
@@ -51,6 +53,11 @@ impl Transmit {
     pub(super) fn push_shared(&mut self, bytes: Bytes) {
         self.shared_bytes += bytes.len();
         self.shared.push_back((self.copied.len(), bytes));
+    }
+
+    pub(super) fn push_chunk(&mut self, level: ChunkLevel, bytes: Bytes) {
+        write_chunk_header(level, bytes.len(), &mut self.copied);
+        self.push_shared(bytes);
     }
 
     /// Takes over everything that waits in `other`, behind what waits here.

@@ -1,6 +1,9 @@
-//! Why bytes are not a message, and why a message cannot become bytes.
+//! Why bytes are no frames or not a message, and why a message cannot become bytes.
 
 use core::fmt;
+
+use super::chunk::ChunkError;
+use super::types::{MAX_LENGTH, MessageType};
 
 /// Why a payload is not the message its type byte announces.
 ///
@@ -155,3 +158,63 @@ impl fmt::Display for EncodeError {
 }
 
 impl core::error::Error for EncodeError {}
+
+/// Why a stream of bytes cannot be read on. Fatal: there is no way to find the next frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The length field is not between 1 and 16 777 216.
+    Length {
+        /// What it says.
+        found: i32,
+    },
+    /// Nobody knows this type, or it was not announced to us.
+    UnknownType {
+        /// The type byte.
+        found: u8,
+    },
+    /// A payload larger than its type may carry.
+    TooLarge {
+        /// The type.
+        message_type: MessageType,
+        /// Bytes of payload that were announced.
+        bytes: u32,
+        /// The limit of the type.
+        max_bytes: u32,
+    },
+    /// The first frame of a connection is larger than a Handshake.
+    FirstFrame {
+        /// Bytes of payload that were announced.
+        bytes: u32,
+        /// The limit of a first frame.
+        max_bytes: u32,
+    },
+    /// Something is wrong with a chunk.
+    Chunk(ChunkError),
+    /// The stream ended inside a frame.
+    Truncated {
+        /// Bytes of the frame that did arrive.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { found } => {
+                write!(f, "frame length {found} is not between 1 and {MAX_LENGTH}")
+            }
+            Self::UnknownType { found } => write!(f, "unknown message type 0x{found:02x}"),
+            Self::TooLarge { message_type, bytes, max_bytes } => {
+                write!(f, "{message_type} of {bytes} bytes, at most {max_bytes} are allowed")
+            }
+            Self::FirstFrame { bytes, max_bytes } => {
+                write!(f, "first frame of {bytes} bytes, a handshake has at most {max_bytes}")
+            }
+            Self::Chunk(error) => error.fmt(f),
+            Self::Truncated { bytes } => write!(f, "the stream ended after {bytes} bytes of a frame"),
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}

@@ -37,12 +37,20 @@
 //! | [`NotFound`] | 35 | `relay.announce/1` | i32 k, k × 32 id |
 //! | [`PoolHashes`] | 36 | `relay.announce/1` | i32 k, k × 32 hash |
 //! | [`Locate`] | 50 | `sync.locate/1` | i32 k, k × 32 hash, i32 max |
+//! | [chunk](CHUNK_CAPABILITY) | 51 | `chunk/1` | u8 level, 1 to 65 536 bytes of a frame |
+//!
+//! Frames above 64 KiB of the levels `High` (1) and `Normal` (2) travel as chunks to a peer that has
+//! announced that it takes them. The bytes of a level's chunks one after the other are such frames,
+//! headers included, each from a chunk of its own on: at most one per level is open. Whatever else
+//! stands between them on the stream comes out first, so a ping waits for 64 KiB and not for 16 MiB.
 
 mod addresses;
 mod announce;
 mod any;
 mod application;
+mod batch;
 mod blocks;
+mod chunk;
 mod cursor;
 mod error;
 mod frame;
@@ -64,10 +72,13 @@ pub use announce::{
 };
 pub use any::{AnyMessage, validate};
 pub use application::ApplicationMessage;
+pub use batch::Batch;
 pub use blocks::{Block, GetBlock, GetHeaders, Headers, MAX_HEADER_BYTES, MAX_HEADERS};
+pub use chunk::{CHUNK_CAPABILITY, CHUNK_VERSION, ChunkError, MAX_CHUNK_BYTES};
+pub(crate) use chunk::{CHUNK_HEADER, ChunkLevel, write_chunk_header};
 pub(crate) use cursor::Cursor;
 
-pub use error::{DecodeError, EncodeError, Problem};
+pub use error::{DecodeError, EncodeError, FrameError, Problem};
 pub use frame::Frame;
 pub(crate) use frame::write_frame;
 
@@ -78,7 +89,7 @@ pub use handshake::{
 pub use liveness::{Heartbeat, Ping, Pong};
 pub use locate::{Locate, MAX_LOCATOR_HASHES};
 pub use message::{Decode, Message, MessageSet, Nothing, ObjectId, TypeRule};
-pub use reader::{Batch, FrameError, FrameReader, MAX_BATCH_FRAMES, MAX_SHARED_FRAME, ReadStep};
+pub use reader::{FrameReader, MAX_BATCH_FRAMES, MAX_SHARED_FRAME, ReadStep};
 pub use relay::{
     BlockAccepted, Error, MAX_PROOF_BYTES, NewBlock, ProofSubmission, Transaction, TxPoolRequest,
 };

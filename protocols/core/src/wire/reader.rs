@@ -3,16 +3,17 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::buf::Limit;
 use bytes::{Buf as _, BufMut, Bytes, BytesMut};
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
-use super::frame::Frame;
+use super::batch::{Batch, ObjectIds};
+use super::chunk::{CHUNK_HEADER, ChunkError, ChunkLevel, MAX_CHUNK_BYTES};
+use super::error::FrameError;
 use super::message::TypeRule;
 use super::rules::FrameRules;
-use super::types::{FRAME_HEADER, MAX_LENGTH, MessageType, Priority};
+use super::types::{FRAME_HEADER, MAX_LENGTH, MessageType};
 use crate::hash::Hash;
 
 /// The largest frame that is cut out of the shared read buffer. A larger one gets a buffer of its
@@ -26,67 +27,10 @@ pub const MAX_BATCH_FRAMES: usize = 256;
 /// [`MAX_SHARED_FRAME`].
 const MIN_READ: usize = 1024;
 
-/// Why a stream of bytes cannot be read on. Fatal: there is no way to find the next frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum FrameError {
-    /// The length field is not between 1 and 16 777 216.
-    Length {
-        /// What it says.
-        found: i32,
-    },
-    /// Nobody knows this type, or it was not announced to us.
-    UnknownType {
-        /// The type byte.
-        found: u8,
-    },
-    /// A payload larger than its type may carry.
-    TooLarge {
-        /// The type.
-        message_type: MessageType,
-        /// Bytes of payload that were announced.
-        bytes: u32,
-        /// The limit of the type.
-        max_bytes: u32,
-    },
-    /// The first frame of a connection is larger than a Handshake.
-    FirstFrame {
-        /// Bytes of payload that were announced.
-        bytes: u32,
-        /// The limit of a first frame.
-        max_bytes: u32,
-    },
-    /// The stream ended inside a frame.
-    Truncated {
-        /// Bytes of the frame that did arrive.
-        bytes: usize,
-    },
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length { found } => {
-                write!(f, "frame length {found} is not between 1 and {MAX_LENGTH}")
-            }
-            Self::UnknownType { found } => write!(f, "unknown message type 0x{found:02x}"),
-            Self::TooLarge { message_type, bytes, max_bytes } => {
-                write!(f, "{message_type} of {bytes} bytes, at most {max_bytes} are allowed")
-            }
-            Self::FirstFrame { bytes, max_bytes } => {
-                write!(f, "first frame of {bytes} bytes, a handshake has at most {max_bytes}")
-            }
-            Self::Truncated { bytes } => write!(f, "the stream ended after {bytes} bytes of a frame"),
-        }
-    }
-}
-
-impl core::error::Error for FrameError {}
-
 /// What a [`FrameReader`] can hand out.
 #[derive(Debug)]
 pub enum ReadStep {
-    /// Whole frames; or none, and [ignored bytes](Batch::ignored_bytes).
+    /// Whole frames; or none, and [bytes outside of frames](Batch::unframed_bytes).
     Frames(Batch),
     /// Nothing until more bytes arrive.
     NeedBytes,
@@ -106,12 +50,37 @@ enum Phase {
     Established,
 }
 
-/// A frame over [`MAX_SHARED_FRAME`] that is arriving.
+/// A frame over [`MAX_SHARED_FRAME`] that is arriving, as a whole or in chunks.
 #[derive(Debug)]
 struct Large {
     bytes: Vec<u8>,
     total: usize,
     rule: TypeRule,
+    /// Up to where of it the bytes that come next on the stream are: all of it, or of this chunk.
+    until: usize,
+    /// The level of its chunks.
+    level: Option<ChunkLevel>,
+    /// Bytes that batches have told of.
+    told: usize,
+}
+
+/// A frame of which some chunks have come.
+#[derive(Debug)]
+enum Open {
+    Frame(Box<Large>),
+    /// Nobody takes it; so many bytes of it are to come.
+    Ignored(usize),
+}
+
+impl Large {
+    fn new(total: usize, rule: TypeRule, level: Option<ChunkLevel>, arrived: usize) -> Self {
+        let bytes = Vec::with_capacity(total.min(MAX_SHARED_FRAME.max(arrived)));
+        Self { bytes, total, rule, until: total, level, told: 0 }
+    }
+
+    const fn is_filled(&self) -> bool {
+        self.bytes.len() >= self.until
+    }
 }
 
 /// Cuts what arrives on one connection into frames. Any fragmentation of the same bytes gives the
@@ -120,7 +89,8 @@ struct Large {
 /// # Security
 ///
 /// A peer that claims a length makes this reserve nothing: buffers grow with the bytes that arrived,
-/// at most to twice their number. A reader holds at most one frame and one read buffer of 128 KiB;
+/// at most to twice their number. A reader holds at most one frame, one more for each level at which
+/// chunks may come, and one read buffer of 128 KiB;
 /// before the handshake is over, at most [`first_frame_bytes`](Self::new) and a read buffer.
 #[derive(Debug)]
 pub struct FrameReader {
@@ -130,18 +100,21 @@ pub struct FrameReader {
     /// What arrived and is not cut yet.
     buffer: BytesMut,
     /// Size of the allocation that `buffer` is a part of.
-    chunk_bytes: usize,
+    allocation_bytes: usize,
     /// By how much `buffer` grows.
     read_bytes: usize,
     /// The most bytes that waited to be cut at once, and how often they were looked at, since
     /// `read_bytes` was last judged.
     most_waiting: usize,
     polls: u8,
+    /// Where the bytes go that come next.
     large: Option<Box<Large>>,
+    /// Frames whose next chunk has not begun, by level; none unless the peer may send chunks.
+    open: Option<Box<[Option<Open>; 2]>>,
     /// Payload bytes of an ignored frame that are still to come.
     skip: usize,
-    /// Bytes of ignored frames that went by since the last batch.
-    ignored: usize,
+    /// Bytes outside of frames since the last batch.
+    unframed: usize,
 }
 
 impl FrameReader {
@@ -153,13 +126,14 @@ impl FrameReader {
             max_opening_payload: first_frame_bytes,
             phase: Phase::First,
             buffer: BytesMut::new(),
-            chunk_bytes: 0,
+            allocation_bytes: 0,
             read_bytes: MIN_READ,
             most_waiting: 0,
             polls: 0,
             large: None,
+            open: None,
             skip: 0,
-            ignored: 0,
+            unframed: 0,
         }
     }
 
@@ -168,19 +142,24 @@ impl FrameReader {
         self.phase = Phase::Established;
     }
 
+    /// The peer may send chunks: it has announced [`CHUNK_CAPABILITY`](super::CHUNK_CAPABILITY).
+    pub fn take_chunks(&mut self) {
+        self.open.get_or_insert_default();
+    }
+
     /// Where to put the next bytes, never without room. What was written into it counts at once.
     pub fn read_buffer(&mut self) -> Limit<&mut dyn BufMut> {
-        if let Some(large) = self.large.as_mut().filter(|large| large.bytes.len() < large.total) {
-            let missing = large.total - large.bytes.len();
+        if let Some(large) = self.large.as_mut().filter(|large| !large.is_filled()) {
             if large.bytes.len() == large.bytes.capacity() {
+                let missing = large.total - large.bytes.len();
                 large.bytes.reserve_exact(missing.min(large.bytes.len()));
             }
-            let room = missing.min(large.bytes.capacity() - large.bytes.len());
+            let room = (large.until - large.bytes.len()).min(large.bytes.capacity() - large.bytes.len());
             return (&mut large.bytes as &mut dyn BufMut).limit(room);
         }
         if self.buffer.is_empty() {
             // If all frames are gone, from the start again: that memory is in the caches.
-            let _has_room = self.buffer.try_reclaim(self.chunk_bytes);
+            let _has_room = self.buffer.try_reclaim(self.allocation_bytes);
         }
         let mut room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && !self.buffer.is_empty() {
@@ -194,7 +173,7 @@ impl FrameReader {
                 buffer.extend_from_slice(&self.buffer);
                 self.buffer = buffer;
             }
-            self.chunk_bytes = self.buffer.capacity();
+            self.allocation_bytes = self.buffer.capacity();
             room = self.buffer.capacity() - self.buffer.len();
         }
         (&mut self.buffer as &mut dyn BufMut).limit(room)
@@ -218,7 +197,7 @@ impl FrameReader {
     #[must_use = "the buffer can be used again"]
     pub fn push_buffer(&mut self, bytes: BytesMut) -> Option<BytesMut> {
         if self.buffer.is_empty() && self.large.is_none() {
-            self.chunk_bytes = bytes.capacity();
+            self.allocation_bytes = bytes.capacity();
             self.buffer = bytes;
             None
         } else {
@@ -229,26 +208,41 @@ impl FrameReader {
 
     /// The read buffer, if nothing is left in it.
     pub fn take_buffer(&mut self) -> Option<BytesMut> {
-        let is_used = self.chunk_bytes > 0 && self.buffer.is_empty();
+        let is_used = self.allocation_bytes > 0 && self.buffer.is_empty();
         is_used.then(|| {
-            self.chunk_bytes = 0;
+            self.allocation_bytes = 0;
             core::mem::take(&mut self.buffer)
         })
     }
 
     /// The next whole frames. Call until it answers something else, then read more bytes.
     pub fn poll_frames(&mut self) -> Result<ReadStep, FrameError> {
-        if let Some(large) = self.large.take_if(|large| large.bytes.len() == large.total) {
-            return Ok(ReadStep::Frames(self.batch_of_one(*large)));
+        loop {
+            if let Some(step) = self.poll_some()? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// The same, or nothing if something was begun or ended that is no step.
+    fn poll_some(&mut self) -> Result<Option<ReadStep>, FrameError> {
+        if let Some(large) = self.large.take_if(|large| large.is_filled()) {
+            if large.bytes.len() == large.total {
+                return Ok(Some(ReadStep::Frames(self.batch_of_one(*large))));
+            }
+            self.put_aside(large);
         }
         if self.large.is_some() {
-            return Ok(ReadStep::NeedBytes);
+            return Ok(Some(ReadStep::NeedBytes));
         }
         self.discard_skipped();
-        self.judge_read_bytes();
-        if self.ignored >= MAX_SHARED_FRAME {
-            return Ok(ReadStep::Frames(self.batch_of_none()));
+        if self.unframed >= MAX_SHARED_FRAME {
+            return Ok(Some(ReadStep::Frames(self.batch_of_none())));
         }
+        if self.skip > 0 {
+            return Ok(Some(ReadStep::NeedBytes));
+        }
+        self.judge_read_bytes();
 
         let mut scanned = 0;
         let mut frames = 0;
@@ -267,74 +261,64 @@ impl FrameReader {
                 _ if frames > 0 => break,
                 Ok(Scan::Large { total, rule }) => {
                     self.start_large(total, rule);
-                    return self.poll_frames();
+                    return Ok(None);
+                }
+                Ok(Scan::Chunk { level, len }) => {
+                    self.start_chunk(level, len)?;
+                    return Ok(None);
                 }
                 Ok(Scan::Ignored { total }) => {
                     self.skip = total;
                     self.leave_first_phase();
-                    self.discard_skipped();
-                    if self.ignored >= MAX_SHARED_FRAME {
-                        return Ok(ReadStep::Frames(self.batch_of_none()));
-                    }
-                    if self.skip > 0 {
-                        return Ok(ReadStep::NeedBytes);
-                    }
+                    return Ok(None);
                 }
-                Ok(Scan::Partial) => return Ok(ReadStep::NeedBytes),
-                Ok(Scan::Blocked) => return Ok(ReadStep::Blocked),
+                Ok(Scan::Partial) => return Ok(Some(ReadStep::NeedBytes)),
+                Ok(Scan::Blocked) => return Ok(Some(ReadStep::Blocked)),
                 Err(error) => return Err(error),
             }
         }
         self.leave_first_phase();
-        let pinned_bytes = self.chunk_bytes;
+        let pinned_bytes = self.allocation_bytes;
         let bytes = self.buffer.split_to(scanned).freeze();
         let object_ids = object_ids.into_iter();
-        let ignored = core::mem::take(&mut self.ignored);
+        let unframed = core::mem::take(&mut self.unframed);
         let rules = Arc::clone(&self.rules);
-        Ok(ReadStep::Frames(Batch { bytes, rules, object_ids, pinned_bytes, ignored }))
+        let batch = Batch { bytes, rules, object_ids, pinned_bytes, unframed, told: 0 };
+        Ok(Some(ReadStep::Frames(batch)))
     }
 
-    /// The stream ended. An error if it ended inside a frame.
+    /// The stream ended. An error if it ended inside a frame; between two chunks it may.
     pub fn finish(&self) -> Result<(), FrameError> {
         let bytes = self.cut_bytes();
         if bytes > 0 || self.skip > 0 { Err(FrameError::Truncated { bytes }) } else { Ok(()) }
     }
 
-    /// Bytes of a frame that has not wholly arrived.
+    /// Bytes of a frame, or of a chunk, that has not wholly arrived.
     pub fn cut_bytes(&self) -> usize {
-        self.buffer.len() + self.large.as_ref().map_or(0, |large| large.bytes.len())
+        self.buffer.len() + self.large.as_ref().map_or(0, |large| large.bytes.len() - large.told)
     }
 
     /// Bytes of memory held at this moment.
     pub fn held_bytes(&self) -> usize {
-        self.chunk_bytes + self.large.as_ref().map_or(0, |large| large.bytes.capacity())
+        let open = self.open.iter().flat_map(|open| open.iter()).flatten().map(|open| match open {
+            Open::Frame(large) => large.bytes.capacity(),
+            Open::Ignored(_) => 0,
+        });
+        self.allocation_bytes
+            + self.large.as_ref().map_or(0, |large| large.bytes.capacity())
+            + open.sum::<usize>()
     }
 
     /// Looks at the frame that starts at `start` of the buffer.
     fn scan(&self, start: usize) -> Result<Scan, FrameError> {
         let bytes = self.buffer.get(start..).unwrap_or(&[]);
-        let Some((length, rest)) = bytes.split_first_chunk() else {
+        let Some((length, message_type)) = read_header(bytes)? else {
             return Ok(Scan::Partial);
         };
-        let found = i32::from_le_bytes(*length);
-        let length = match u32::try_from(found) {
-            Ok(length) if (1..=MAX_LENGTH).contains(&length) => length,
-            _ => return Err(FrameError::Length { found }),
-        };
-        let Some(type_byte) = rest.first() else {
-            return Ok(Scan::Partial);
-        };
-        let message_type = MessageType::from_byte(*type_byte);
-        let payload = length - 1;
-        let rule = self.rules.get(message_type);
-        let max_bytes = match rule {
-            Some(rule) => rule.max_payload,
-            None if message_type.is_version_1() => message_type.max_payload(),
-            None => return Err(FrameError::UnknownType { found: *type_byte }),
-        };
-        if payload > max_bytes {
-            return Err(FrameError::TooLarge { message_type, bytes: payload, max_bytes });
+        if message_type == MessageType::CHUNK {
+            return self.scan_chunk(length, bytes);
         }
+        let (payload, rule) = self.check_header(length, message_type)?;
         if payload > self.max_opening_payload {
             match self.phase {
                 Phase::First => {
@@ -350,7 +334,7 @@ impl FrameReader {
             return Ok(Scan::Ignored { total });
         };
         if total > MAX_SHARED_FRAME {
-            return Ok(Scan::Large { total, rule: *rule });
+            return Ok(Scan::Large { total, rule });
         }
         match bytes.get(FRAME_HEADER..total) {
             Some(payload) => {
@@ -366,9 +350,135 @@ impl FrameReader {
     fn start_large(&mut self, total: usize, rule: TypeRule) {
         self.leave_first_phase();
         let arrived = self.buffer.len().min(total);
-        let mut bytes = Vec::with_capacity(total.min(MAX_SHARED_FRAME.max(arrived)));
-        bytes.extend_from_slice(&self.buffer.split_to(arrived));
-        self.large = Some(Box::new(Large { bytes, total, rule }));
+        self.fill(Box::new(Large::new(total, rule, None, arrived)));
+    }
+
+    /// Moves what arrived of a frame into it, and all that follows until it is filled.
+    fn fill(&mut self, mut large: Box<Large>) {
+        let len = large.bytes.len();
+        let arrived = self.buffer.len().min(large.until - len);
+        if large.bytes.capacity() - len < arrived {
+            // To twice as much, and never beyond its end.
+            large.bytes.reserve_exact((large.total - len).min(len.max(arrived)));
+        }
+        large.bytes.extend_from_slice(&self.buffer.split_to(arrived));
+        self.large = Some(large);
+    }
+
+    /// Looks at the chunk that begins here.
+    fn scan_chunk(&self, length: u32, bytes: &[u8]) -> Result<Scan, FrameError> {
+        match (self.phase, &self.open) {
+            // Whether it may is not known before.
+            (Phase::Opening, _) => return Ok(Scan::Blocked),
+            (Phase::Established, Some(_)) => {}
+            _ => return Err(FrameError::UnknownType { found: MessageType::CHUNK.byte() }),
+        }
+        let len = (length as usize).saturating_sub(2);
+        if !(1..=MAX_CHUNK_BYTES).contains(&len) {
+            return Err(FrameError::Chunk(ChunkError::Length { found: length }));
+        }
+        let Some(level) = bytes.get(FRAME_HEADER) else {
+            return Ok(Scan::Partial);
+        };
+        let level = ChunkLevel::from_byte(*level).map_err(FrameError::Chunk)?;
+        // The first one begins with the header of its frame.
+        let is_first = self.open_at(level).is_none();
+        let needed = CHUNK_HEADER + if is_first { FRAME_HEADER.min(len) } else { 0 };
+        Ok(if bytes.len() < needed { Scan::Partial } else { Scan::Chunk { level, len } })
+    }
+
+    fn open_at(&self, level: ChunkLevel) -> Option<&Open> {
+        self.open.as_ref()?.get(level.index())?.as_ref()
+    }
+
+    /// Begins with a chunk, whose header stands at the start of the buffer.
+    fn start_chunk(&mut self, level: ChunkLevel, len: usize) -> Result<(), FrameError> {
+        self.buffer.advance(CHUNK_HEADER);
+        self.unframed += CHUNK_HEADER;
+        let slot = self.open.as_mut().and_then(|open| open.get_mut(level.index()));
+        let open = match slot.and_then(Option::take) {
+            Some(open) => open,
+            None => self.open_frame(level, len)?,
+        };
+        let left = match &open {
+            Open::Frame(large) => large.total - large.bytes.len(),
+            Open::Ignored(left) => *left,
+        };
+        let Some(left) = left.checked_sub(len) else {
+            return Err(FrameError::Chunk(ChunkError::Overrun { bytes: len, left }));
+        };
+        match open {
+            Open::Frame(mut large) => {
+                large.until = large.bytes.len() + len;
+                self.fill(large);
+            }
+            Open::Ignored(_) => {
+                self.skip = len;
+                if left > 0 {
+                    self.set_open(level, Open::Ignored(left));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins with a frame, whose header stands at the start of the buffer, in a chunk of so many
+    /// bytes.
+    fn open_frame(&self, level: ChunkLevel, len: usize) -> Result<Open, FrameError> {
+        if len < FRAME_HEADER {
+            return Err(FrameError::Chunk(ChunkError::NoHeader { bytes: len }));
+        }
+        let Some((length, message_type)) = read_header(&self.buffer)? else {
+            return Err(FrameError::Chunk(ChunkError::NoHeader { bytes: len }));
+        };
+        if message_type == MessageType::CHUNK {
+            return Err(FrameError::Chunk(ChunkError::Nested));
+        }
+        let (payload, rule) = self.check_header(length, message_type)?;
+        let total = FRAME_HEADER + payload as usize;
+        if total <= MAX_SHARED_FRAME {
+            return Err(FrameError::Chunk(ChunkError::Needless { bytes: total }));
+        }
+        Ok(match rule {
+            Some(rule) => Open::Frame(Box::new(Large::new(total, rule, Some(level), len))),
+            None => Open::Ignored(total),
+        })
+    }
+
+    /// Keeps a frame until its next chunk.
+    fn put_aside(&mut self, mut large: Box<Large>) {
+        self.unframed += large.bytes.len() - large.told;
+        large.told = large.bytes.len();
+        debug_assert!(large.level.is_some(), "only chunks end inside of a frame");
+        if let Some(level) = large.level {
+            self.set_open(level, Open::Frame(large));
+        }
+    }
+
+    fn set_open(&mut self, level: ChunkLevel, frame: Open) {
+        if let Some(slot) = self.open.as_mut().and_then(|open| open.get_mut(level.index())) {
+            *slot = Some(frame);
+        }
+    }
+
+    /// Checks what a frame's header says: the bytes of its payload, and the rule for it, if anybody
+    /// takes such frames.
+    fn check_header(
+        &self,
+        length: u32,
+        message_type: MessageType,
+    ) -> Result<(u32, Option<TypeRule>), FrameError> {
+        let payload = length - 1;
+        let rule = self.rules.get(message_type).copied();
+        let max_bytes = match rule {
+            Some(rule) => rule.max_payload,
+            None if message_type.is_version_1() => message_type.max_payload(),
+            None => return Err(FrameError::UnknownType { found: message_type.byte() }),
+        };
+        if payload > max_bytes {
+            return Err(FrameError::TooLarge { message_type, bytes: payload, max_bytes });
+        }
+        Ok((payload, rule))
     }
 
     fn batch_of_one(&mut self, large: Large) -> Batch {
@@ -381,18 +491,20 @@ impl FrameReader {
             bytes: large.bytes.into(),
             rules: Arc::clone(&self.rules),
             object_ids: smallvec![object_id].into_iter(),
-            ignored: core::mem::take(&mut self.ignored),
+            unframed: core::mem::take(&mut self.unframed),
+            told: large.told,
         }
     }
 
-    /// Only says how many bytes were ignored.
+    /// Only says how many bytes came outside of frames.
     fn batch_of_none(&mut self) -> Batch {
         Batch {
             bytes: Bytes::new(),
             rules: Arc::clone(&self.rules),
             object_ids: ObjectIds::new().into_iter(),
             pinned_bytes: 0,
-            ignored: core::mem::take(&mut self.ignored),
+            unframed: core::mem::take(&mut self.unframed),
+            told: 0,
         }
     }
 
@@ -406,7 +518,7 @@ impl FrameReader {
                 self.read_bytes = (self.read_bytes / 2).max(MIN_READ);
                 if self.buffer.is_empty() {
                     self.buffer = BytesMut::new();
-                    self.chunk_bytes = 0;
+                    self.allocation_bytes = 0;
                 }
             }
             self.most_waiting = 0;
@@ -423,7 +535,21 @@ impl FrameReader {
         let now = self.skip.min(self.buffer.len());
         self.buffer.advance(now);
         self.skip -= now;
-        self.ignored += now;
+        self.unframed += now;
+    }
+}
+
+/// The length, from 1, and the type of the frame that begins like this, if that much is there.
+fn read_header(bytes: &[u8]) -> Result<Option<(u32, MessageType)>, FrameError> {
+    let Some((length, rest)) = bytes.split_first_chunk() else {
+        return Ok(None);
+    };
+    let found = i32::from_le_bytes(*length);
+    match u32::try_from(found) {
+        Ok(length) if (1..=MAX_LENGTH).contains(&length) => {
+            Ok(rest.first().map(|byte| (length, MessageType::from_byte(*byte))))
+        }
+        _ => Err(FrameError::Length { found }),
     }
 }
 
@@ -435,107 +561,10 @@ enum Scan {
     Partial,
     /// A frame for a buffer of its own.
     Large { total: usize, rule: TypeRule },
+    /// A part of a large frame, of so many bytes.
+    Chunk { level: ChunkLevel, len: usize },
     /// A frame that nobody takes.
     Ignored { total: usize },
     /// A frame that is too large for now.
     Blocked,
-}
-
-/// Per frame the hash of its object. A large frame, which most often is a block, has it in place.
-type ObjectIds = SmallVec<[Option<Hash>; 1]>;
-
-/// Frames that were received together, in the order of the stream.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    bytes: Bytes,
-    rules: Arc<FrameRules>,
-    /// Per frame the hash of its object; empty if no frame has one.
-    object_ids: smallvec::IntoIter<[Option<Hash>; 1]>,
-    pinned_bytes: usize,
-    ignored: usize,
-}
-
-impl Batch {
-    /// Bytes of the frames that are left.
-    pub const fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether no frame is left.
-    pub const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Bytes that came before these frames, of types that nobody here takes, and those that a driver has
-    /// [added](Self::add_ignored_bytes). They cost what frames do; the former are told of at the latest with
-    /// each 64 KiB.
-    pub const fn ignored_bytes(&self) -> usize {
-        self.ignored
-    }
-
-    /// Counts bytes to these that came with the frames and were none of any, as those of a transport that
-    /// encrypts: they cost what frames do.
-    pub const fn add_ignored_bytes(&mut self, bytes: usize) {
-        self.ignored = self.ignored.saturating_add(bytes);
-    }
-
-    pub(crate) const fn set_ignored_bytes(&mut self, bytes: usize) {
-        self.ignored = bytes;
-    }
-
-    /// Bytes of the frames from `start` on that reach `max_bytes`, the last one beyond; of those that
-    /// are as urgent as `only`, if that is said.
-    pub(crate) fn front_bytes(&self, start: usize, max_bytes: usize, only: Option<Priority>) -> usize {
-        if only.is_none() && max_bytes >= self.bytes.len() - start {
-            return self.bytes.len() - start;
-        }
-        let mut front = 0;
-        while front < max_bytes
-            && let Some((rule, total)) = self.peek(start + front)
-            && only.is_none_or(|priority| rule.priority == priority)
-        {
-            front += total;
-        }
-        front
-    }
-
-    /// Splits off so many bytes of whole frames.
-    pub(crate) fn split_front(&mut self, bytes: usize) -> Self {
-        let mut frames = 0;
-        let mut start = 0;
-        while start < bytes
-            && let Some((_, total)) = self.peek(start)
-        {
-            start += total;
-            frames += 1;
-        }
-        debug_assert_eq!(start, bytes, "whole frames");
-        let object_ids: ObjectIds = self.object_ids.by_ref().take(frames).collect();
-        Self {
-            bytes: self.bytes.split_to(start),
-            rules: Arc::clone(&self.rules),
-            object_ids: object_ids.into_iter(),
-            pinned_bytes: self.pinned_bytes,
-            ignored: core::mem::take(&mut self.ignored),
-        }
-    }
-
-    /// The rule and the length of the frame that begins at `start`.
-    fn peek(&self, start: usize) -> Option<(&TypeRule, usize)> {
-        let (length, rest) = self.bytes.get(start..)?.split_first_chunk()?;
-        let total = 4 + u32::from_le_bytes(*length) as usize;
-        Some((self.rules.get(MessageType::from_byte(*rest.first()?))?, total))
-    }
-}
-
-impl Iterator for Batch {
-    type Item = Frame;
-
-    fn next(&mut self) -> Option<Frame> {
-        let (rule, total) = self.peek(0)?;
-        let priority = rule.priority;
-        let object_id = self.object_ids.next().flatten();
-        let bytes = self.bytes.split_to(total.min(self.bytes.len()));
-        Some(Frame::received(bytes, object_id, priority, self.pinned_bytes))
-    }
 }

@@ -114,6 +114,8 @@ types! {
     POOL_HASHES = 0x36, "PoolHashes", 4 + 50_000 * 32, Normal;
     /// Tell me headers after the first of these that you have.
     LOCATE = 0x50, "Locate", 8 + 101 * 32, Normal;
+    /// A part of a large frame. The Swarm cuts and joins them; nobody else sees one.
+    CHUNK = 0x51, "Chunk", 1 + 65_536, Normal;
 }
 
 impl MessageType {

@@ -8,7 +8,7 @@ use super::messages::{NEWS, NOTE, REPLY, URGENT, error, numbered, raw, sent_numb
 use super::node::{Node, ephemeral};
 use super::tree::Tree;
 use crate::wire::Priority;
-use crate::{Bandwidth, CloseReason, ConnectionId, Limits, Offence, SendError, Time};
+use crate::{Bandwidth, CloseReason, ConnectionId, Limits, Offence, RequestError, SendError, Time};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -238,6 +238,42 @@ fn bytes_that_nobody_takes_cost_what_others_do() {
     assert_eq!(heard(&node, peer), 1);
 }
 
+#[test]
+fn what_never_becomes_a_frame_is_paid_for_by_its_sender_alone() {
+    let mut node = node(Bandwidth::default().with_download(RATE));
+    let honest = node.inbound_session(1);
+    for number in 10..14 {
+        pass(&mut node, SECOND);
+        let cutter = node.inbound_session(number);
+        node.receive(cutter, &bytes(NEWS, 1, 100_000)[..90_000]);
+        node.lose(cutter, CloseReason::EndOfStream);
+    }
+    pass(&mut node, SECOND);
+    let holder = node.inbound_session(14);
+    node.receive(holder, &bytes(NOTE, 2, 2000));
+    node.receive(holder, &bytes(NEWS, 3, 100_000));
+    assert!(is_held(&node, holder));
+    node.lose(holder, CloseReason::EndOfStream);
+    node.receive(honest, &bytes(NOTE, 4, 100));
+    pass(&mut node, SECOND);
+    assert_eq!(heard(&node, honest), 1);
+}
+
+#[test]
+fn a_debt_that_outlasts_its_connection_is_not_endless() {
+    let mut node = node(Bandwidth::default().with_download_per_peer(Some(8 << 20)));
+    let large = bytes(NEWS, 1, 4_000_000);
+    for _ in 0..20 {
+        let cutter = node.inbound_session(7);
+        node.receive(cutter, &large[..large.len() - 1]);
+        node.lose(cutter, CloseReason::EndOfStream);
+    }
+    let again = node.inbound_session(7);
+    node.receive(again, &bytes(NOTE, 2, 100));
+    pass(&mut node, SECOND * 5);
+    assert_eq!(heard(&node, again), 1, "two of the largest frames are four seconds");
+}
+
 fn ask(node: &mut Node<Tree>, whom: ConnectionId, timeout: Duration) {
     let asked = node.act(|tree, cx| {
         let mut asked = None;
@@ -282,6 +318,12 @@ fn a_peer_cannot_put_off_its_answers_for_ever_by_sending_too_much() {
     }
     let waited = node.now.since(began);
     assert!(waited >= SECOND * 4 && waited <= SECOND * 4 + SECOND / 8 + MILLISECOND * 20, "{waited:?}");
+    let is_excused = node
+        .log
+        .heard_by(Who::First)
+        .iter()
+        .any(|it| matches!(it, Heard::RequestFailed(.., RequestError::HeldBack)));
+    assert!(is_excused, "whether it would have answered nobody knows");
 }
 
 #[test]

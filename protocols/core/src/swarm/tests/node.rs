@@ -119,9 +119,12 @@ impl<B: NetworkBehaviour> Node<B> {
         while let Some(action) = self.swarm.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.dials.push((connection, address)),
-                Action::Established { connection } => {
+                Action::Established { connection, takes_chunks } => {
                     if let Some(wire) = self.wires.get_mut(&connection) {
                         wire.reader.set_established();
+                        if takes_chunks {
+                            wire.reader.take_chunks();
+                        }
                         wire.is_blocked = false;
                     }
                 }

@@ -1,6 +1,7 @@
 //! The four send queues of a connection, against a naive model.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Buf as _;
@@ -10,7 +11,9 @@ use super::messages::{GOSSIP, NEWS, NOTE, URGENT, numbered, sent_frames, sent_nu
 use super::tree::BY_PRIORITY;
 use crate::swarm::queues::{Full, Outgoing, QueuePool, SendQueues};
 use crate::swarm::transmit::Transmit;
-use crate::wire::Priority;
+use crate::wire::{
+    FrameReader, FrameRules, MAX_CHUNK_BYTES, MAX_PAYLOAD, MessageType, Priority, ReadStep, TypeRule,
+};
 use crate::{Limits, QueueLimit};
 
 /// After so many bytes of more urgent frames one that waits goes out.
@@ -399,4 +402,84 @@ fn last_words_are_the_critical_frames() {
     let mut bytes = alloc::vec![0; out.len()];
     out.copy_to_slice(&mut bytes);
     assert_eq!(sent_numbers(&bytes), [0, 0]);
+}
+
+/// What a peer that takes chunks makes of these bytes: the numbers of whole frames.
+fn joined(reader: &mut FrameReader, bytes: &[u8]) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    reader.push(bytes);
+    while let Ok(ReadStep::Frames(batch)) = reader.poll_frames() {
+        for frame in batch {
+            numbers.extend(sent_numbers(frame.bytes()));
+        }
+    }
+    reader.finish().expect("whole frames and chunks");
+    numbers
+}
+
+fn reader_of_chunks() -> FrameReader {
+    let rules = [GOSSIP, NEWS, NOTE, URGENT].into_iter().fold(FrameRules::new(), |rules, byte| {
+        let message_type = MessageType::from_byte(byte);
+        rules.with(TypeRule {
+            message_type,
+            max_payload: MAX_PAYLOAD,
+            priority: Priority::Normal,
+            object_id: None,
+        })
+    });
+    let mut reader = FrameReader::new(Arc::new(rules), 1024);
+    reader.set_established();
+    reader.take_chunks();
+    reader
+}
+
+#[test]
+fn what_is_urgent_goes_out_between_the_chunks_of_a_large_frame() {
+    let (mut queues, mut pool, mut reader) = (SendQueues::default(), default_pool(), reader_of_chunks());
+    queues.cut_large_frames();
+    assert!(send(&mut queues, Priority::High, 1, 1_000_000, &mut pool));
+    let (mut sent, mut order) = (0, Vec::new());
+    while !queues.is_empty() {
+        assert!(send(&mut queues, Priority::Critical, 100 + sent, 10, &mut pool));
+        let bytes = take(&mut queues, 1024, &mut pool);
+        assert!(bytes.len() < MAX_CHUNK_BYTES + 200, "{}", bytes.len());
+        order.extend(joined(&mut reader, &bytes));
+        sent += 1;
+    }
+    assert_eq!(sent, 16, "as many as there are chunks");
+    assert_eq!(order, (100..116).chain([1]).collect::<Vec<_>>());
+    assert!(send(&mut queues, Priority::High, 2, 1_000_000, &mut pool), "there is room for the next one");
+}
+
+#[test]
+fn a_frame_of_which_a_part_is_out_waits_no_more() {
+    let (mut queues, mut pool, mut reader) = (SendQueues::default(), default_pool(), reader_of_chunks());
+    queues.cut_large_frames();
+    let larger = 1_000_000;
+    let frame = |number| numbered(NEWS, 0, number, &alloc::vec![0; larger]);
+    let broadcast = |queues: &mut SendQueues, number| {
+        queues.send_or_drop_oldest(Outgoing::Shared(&frame(number)), Priority::High, &mut default_pool())
+    };
+    assert_eq!(broadcast(&mut queues, 1), Ok(0));
+    let mut bytes = take(&mut queues, 1, &mut pool);
+    assert_eq!((queues.queued_frames(Priority::High), queues.is_empty()), (0, false));
+    assert!(queues.held_bytes() > larger - 100_000, "what is left of it is held");
+    assert_eq!(broadcast(&mut queues, 2), Ok(0), "as if the first had been handed over");
+    assert_eq!(broadcast(&mut queues, 3), Ok(1), "which is not dropped for a newer one, as the second is");
+    assert!(!send(&mut queues, Priority::Normal, 4, larger, &mut pool), "one larger frame waits");
+    bytes.extend(take(&mut queues, usize::MAX, &mut pool));
+    assert_eq!(joined(&mut reader, &bytes), [1, 3]);
+    assert_eq!(queues.held_bytes(), 0);
+}
+
+#[test]
+fn large_frames_of_two_levels_go_out_in_turns_and_small_ones_as_a_whole() {
+    let (mut queues, mut pool, mut reader) = (SendQueues::default(), default_pool(), reader_of_chunks());
+    queues.cut_large_frames();
+    assert!(send(&mut queues, Priority::High, 1, 3_000_000, &mut pool));
+    assert!(send(&mut queues, Priority::Normal, 2, 400_000, &mut pool));
+    assert!(send(&mut queues, Priority::Low, 3, 60_000, &mut pool));
+    let bytes = take(&mut queues, usize::MAX, &mut pool);
+    assert_eq!(joined(&mut reader, &bytes), [3, 2, 1], "after each 256 KiB those below have a turn");
+    assert_eq!(queues.held_bytes(), 0);
 }
