@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,14 +34,15 @@ async fn flood(duration: Duration, networks: usize) {
     let before = node.resident_mib();
     let began = Instant::now();
     let connections = Arc::new(AtomicUsize::new(0));
-    let next = Arc::new(AtomicU8::new(0));
+    let next = Arc::new(AtomicUsize::new(0));
     let mut attack = JoinSet::new();
     for _ in 0..AT_A_TIME {
         let (connections, next) = (Arc::clone(&connections), Arc::clone(&next));
         attack.spawn(async move {
             while began.elapsed() < duration {
-                let network = if networks == 1 { 0 } else { next.fetch_add(1, Ordering::Relaxed) };
-                let from = Ipv4Addr::new(127, network, 0, 1);
+                let number = next.fetch_add(1, Ordering::Relaxed) % networks;
+                // There are 256 networks of 2^16 addresses on loopback; the last one is for newcomers.
+                let from = Ipv4Addr::new(127, (number % 255) as u8, (number / 255) as u8, 1);
                 let Ok(mut stream) = connect(from, place.socket).await else {
                     sleep(Duration::from_millis(10)).await;
                     continue;
@@ -58,8 +59,7 @@ async fn flood(duration: Duration, networks: usize) {
     while began.elapsed() < duration {
         // Of a network of which nobody else is; it leaves at once.
         number = number.wrapping_add(1);
-        let from = Ipv4Addr::new(127, if networks == 1 { 200 } else { 0 }, 200, number);
-        let from = if networks == 256 { unseen(number) } else { from };
+        let from = Ipv4Addr::new(127, 255, 200, number);
         let asked = Instant::now();
         match Peer::connect(from, &place).await {
             Ok(_leaves_at_once) => newcomers.push(asked.elapsed()),
@@ -73,10 +73,4 @@ async fn flood(duration: Duration, networks: usize) {
     println!("  newcomers: {} let in, {refused} not (none)", newcomers.len());
     println!("  the slowest of them took {:.1} ms (at most 2000)", percentile(&mut newcomers, 100));
     report(&node, &peers, before, &mut idle);
-}
-
-/// All networks of loopback are among the 256 that flood, so the newcomer is of one of them: that is worse for
-/// it than to be of none.
-const fn unseen(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 255, 200, number)
 }

@@ -14,8 +14,14 @@ use crate::{crowded_node, percentile};
 /// What could become a Handshake, in plaintext, and the beginning of TLS.
 const WORDS: [&[u8]; 2] = [&[40, 0, 0, 0, 1, 1, 0, 0, 0, 0], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3]];
 
+/// How long one waits to be thrown out. Whoever waits for longer never got through the queue of the system, as
+/// those do not that come while it is full; the node knows nothing of them.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// How long until it was thrown out.
 async fn stall(number: usize, node: Place) -> Option<Duration> {
+    // One after the other, so that few of them find the queue full.
+    sleep(Duration::from_millis(number as u64)).await;
     let from = Ipv4Addr::new(127, (number % 250) as u8, 7, 1 + (number / 250) as u8);
     let mut stream = connect(from, node.socket).await.ok()?;
     let began = Instant::now();
@@ -31,10 +37,10 @@ async fn stall(number: usize, node: Place) -> Option<Duration> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = read.read_to_end(&mut answer) => {}
-        () = speak => {}
+        _ = read.read_to_end(&mut answer) => Some(began.elapsed()),
+        () = speak => None,
+        () = sleep(PATIENCE) => None,
     }
-    Some(began.elapsed())
 }
 
 pub(crate) async fn run(count: usize) {
@@ -42,7 +48,7 @@ pub(crate) async fn run(count: usize) {
     let place = Place::of(&node);
     sleep(Duration::from_secs(5)).await;
     let mut idle = peers.round_trips();
-    let before = node.resident_mib();
+    let (before, descriptors_before) = (node.resident_mib(), node.descriptors());
     let mut attack = JoinSet::new();
     for number in 0..count {
         attack.spawn(stall(number, place));
@@ -67,10 +73,11 @@ pub(crate) async fn run(count: usize) {
     }
     let longest = times.iter().max().copied().unwrap_or_default();
     println!(
-        "{count} connections that say a byte a second, half of them in TLS; {} were taken at all",
+        "{count} connections that say a byte a second, half of them in TLS; {} got through",
         times.len()
     );
     println!("  the last was closed after {:.2} s (at most 6)", longest.as_secs_f64());
+    println!("  {} descriptors before, {} after (no more)", descriptors_before, node.descriptors());
     println!("  honest ones meanwhile: {} let in, {refused} not (none)", honest.len());
     let (p50, p99) = (percentile(&mut honest, 50), percentile(&mut honest, 99));
     println!("  which took {p50:.1} ms, p99 {p99:.1} ms (at most 500)");

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use spacetime_network::swarm::Config;
-use spacetime_network::transport::{MemoryNetwork, TcpTransport};
+use spacetime_network::transport::{MemoryNetwork, TcpTransport, Transport as _};
 use spacetime_network::wire::{Frame, Handshake, Heartbeat, Message};
 use spacetime_network::{Address, CloseReason, DialError, Event, Limits, PeerId, Swarm};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
+use tokio::time::{advance, timeout};
 
 use crate::scripted::{Remote, Scripted};
 use crate::tree::{
@@ -17,6 +19,31 @@ use crate::tree::{
 
 fn loopback() -> Address {
     "127.0.0.1:0".parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_time_is_over_is_closed_although_another_one_comes_in_the_same_moment() {
+    let network = MemoryNetwork::new();
+    let place = network.transport();
+    let address = place.address();
+    let mut far = node(1, place);
+    far.listen(address.clone()).await.unwrap();
+    let connect = async || network.transport().dial(&address).await.unwrap().upgrade.await.unwrap();
+    let mut first = connect().await;
+    assert!(timeout(Duration::from_millis(10), far.next()).await.is_err(), "it says nothing");
+    // While nobody polls the node.
+    let _second = connect().await;
+    advance(Duration::from_secs(6)).await;
+    for _ in 0..20 {
+        yield_now().await;
+    }
+    let mut heard = Vec::new();
+    let ended = timeout(Duration::from_secs(3), first.stream.read_to_end(&mut heard));
+    tokio::select! {
+        biased;
+        ended = ended => assert!(ended.is_ok(), "nobody closes it any more"),
+        () = async { while far.next().await.is_some() {} } => {}
+    }
 }
 
 #[tokio::test]
@@ -148,7 +175,7 @@ async fn no_more_connections_than_allowed_are_let_in() {
     for _ in 0..7 {
         ends.recv().await.unwrap();
     }
-    let one_more = tokio::time::timeout(Duration::from_millis(300), ends.recv()).await;
+    let one_more = timeout(Duration::from_millis(300), ends.recv()).await;
     assert!(one_more.is_err(), "three of ten have time to say who they are");
     poll.abort();
 }
