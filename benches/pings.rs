@@ -12,11 +12,11 @@ mod blocks;
 
 use std::time::Duration;
 
-use blocks::{Tree, TreeEvent, tree};
+use blocks::{Tree, TreeEvent, tree, without_chunks};
 use futures::StreamExt as _;
 use spacetime_network::swarm::Config;
 use spacetime_network::transport::TcpTransport;
-use spacetime_network::{Event, Hash, PeerId, Rng, Swarm};
+use spacetime_network::{Event, PeerId, Rng, Swarm};
 
 /// One run.
 struct Run {
@@ -52,11 +52,7 @@ fn main() {
 
 fn node(number: u8, sends: bool, takes_chunks: bool) -> Swarm<Tree> {
     let rng = Rng::from_number(number.into());
-    let mut behaviour = tree(&rng, sends);
-    if !takes_chunks {
-        let config = spacetime_handshake::Config::new(Hash::ZERO).without_chunks();
-        behaviour.handshake = spacetime_network::Handshake::new(config, &rng).expect("valid");
-    }
+    let behaviour = if takes_chunks { tree(&rng, sends) } else { without_chunks(&rng, sends) };
     let config = Config::new(PeerId([number; 32])).with_transport(TcpTransport::new());
     Swarm::new(behaviour, config).expect("default limits are valid")
 }

@@ -91,10 +91,10 @@ impl<B: NetworkBehaviour> Driver<B> {
         while let Some(action) = self.swarm.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.connecting.push((connection, address)),
-                Action::Established { connection, takes_chunks } => {
+                Action::Established { connection, may_send_chunks } => {
                     let wire = self.wires.get_mut(&connection).expect("only what was opened is established");
                     wire.reader.set_established();
-                    if takes_chunks {
+                    if may_send_chunks {
                         wire.reader.take_chunks();
                     }
                     wire.is_blocked = false;
@@ -148,7 +148,8 @@ impl<B: NetworkBehaviour> Driver<B> {
         let keys: BTreeSet<_> = self.swarm.peers().map(|(_, peer)| key(&peer.identity)).collect();
         assert_eq!(keys.len(), sessions.len(), "one session for each identity");
 
-        let max_queued = limits.queue_bytes() + LARGEST_FRAME;
+        // One that waits, and one in chunks at each of two levels.
+        let max_queued = limits.queue_bytes() + 3 * LARGEST_FRAME;
         for connection in self.wires.keys() {
             let queued = self.swarm.queued_bytes(*connection);
             assert!(queued <= max_queued, "{queued} bytes wait on {connection}");

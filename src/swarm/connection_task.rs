@@ -208,9 +208,9 @@ impl Flow {
             self.last_words = Some(last_words);
             return;
         }
-        if let Some(Established { takes_chunks }) = state.established {
+        if let Some(Established { may_send_chunks }) = state.established {
             self.reader.set_established();
-            if takes_chunks {
+            if may_send_chunks {
                 self.reader.take_chunks();
             }
             if self.reads == Reads::Blocked {

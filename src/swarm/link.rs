@@ -26,7 +26,7 @@ pub(super) const MIN_BATCH_CHARGE: usize = 1536;
 /// What the reader may take once the peer is established.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Established {
-    pub(super) takes_chunks: bool,
+    pub(super) may_send_chunks: bool,
 }
 
 /// What both sides of a connection look at.

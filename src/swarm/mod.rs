@@ -222,9 +222,9 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         while let Some(action) = self.core.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.start_dial(connection, &address),
-                Action::Established { connection, takes_chunks } => {
+                Action::Established { connection, may_send_chunks } => {
                     if let Some(link) = self.connections.link(connection) {
-                        link.lock().established = Some(Established { takes_chunks });
+                        link.lock().established = Some(Established { may_send_chunks });
                         link.wake();
                     }
                 }

@@ -73,7 +73,10 @@ impl Transport for TcpTransport {
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES) {
+        // Without it all works, but what is urgent comes later.
+        tracing::debug!(%error, "TCP_NOTSENT_LOWAT cannot be set");
+    }
     Ok(())
 }
 

@@ -93,15 +93,24 @@ impl Protocol for Blocks {
 #[derive(NetworkBehaviour)]
 #[behaviour(crate = spacetime_network)]
 pub(crate) struct Tree {
-    pub(crate) handshake: Handshake,
+    handshake: Handshake,
     ping: Ping,
     pub(crate) blocks: Blocks,
 }
 
 pub(crate) fn tree(rng: &Rng, sends: bool) -> Tree {
+    node(rng, sends, handshake::Config::new(Hash::ZERO))
+}
+
+/// One that gets all blocks as a whole.
+pub(crate) fn without_chunks(rng: &Rng, sends: bool) -> Tree {
+    node(rng, sends, handshake::Config::new(Hash::ZERO).without_chunks())
+}
+
+fn node(rng: &Rng, sends: bool, handshake: handshake::Config) -> Tree {
     let ping = ping::Config::default().with_interval(MILLISECOND * 50);
     Tree {
-        handshake: Handshake::new(handshake::Config::new(Hash::ZERO), rng).unwrap(),
+        handshake: Handshake::new(handshake, rng).unwrap(),
         ping: Ping::new(ping, rng).unwrap(),
         blocks: Blocks::new(sends),
     }

@@ -4,7 +4,7 @@ mod blocks;
 
 use std::time::Duration;
 
-use blocks::{MILLISECOND, TreeEvent, tree};
+use blocks::{MILLISECOND, TreeEvent, tree, without_chunks};
 use spacetime_network::Limits;
 use spacetime_network::wire::MAX_CHUNK_BYTES;
 use spacetime_simulator::{LinkConfig, Simulation};
@@ -48,6 +48,19 @@ fn a_ping_waits_for_one_chunk_of_a_block_and_not_for_all_of_it() {
     assert!(bytes > 150 << 20, "{bytes}");
     let chunk = Duration::from_nanos(MAX_CHUNK_BYTES as u64 * 1_000_000_000 / LINE);
     assert!(p99(&busy) <= p99(&idle) * 2 + chunk, "{:?} and {:?}", p99(&busy), p99(&idle));
+}
+
+#[test]
+fn who_takes_no_chunks_may_send_them() {
+    let mut simulation = Simulation::new(3);
+    simulation.add_node(Limits::default(), |boot| without_chunks(&boot.rng, true));
+    simulation.add_node(Limits::default(), |boot| tree(&boot.rng, true));
+    simulation.dial(0, 1).unwrap();
+    simulation.run_for(Duration::from_secs(30));
+    for node in [0, 1] {
+        assert!(simulation.swarm(node).behaviour().blocks.heard_bytes > 0, "{node}");
+        assert_eq!(simulation.swarm(node).peers().count(), 1, "{node}");
+    }
 }
 
 #[test]

@@ -241,7 +241,7 @@ impl Limits {
     /// The most memory, in bytes, that messages of all connections together can take in this node:
     /// what waits to be sent, what the driver has taken to write, what is arriving, what has arrived
     /// and waits for the Swarm, and the last words of connections that are being closed, of which
-    /// there are as many as there may be connections. 7.5 GiB by default, nearly all of it for
+    /// there are as many as there may be connections. 9.1 GiB by default, nearly all of it for
     /// messages of 16 MiB, which a tree without such messages never sees.
     ///
     /// The driver is that of `spacetime-network`, which takes over 64 KiB at a time and one larger
@@ -263,14 +263,15 @@ impl Limits {
 
         // Frames: one that waits, one that is being written, one that arrives or has arrived. While
         // it is handed over, a batch of half a read buffer keeps two of them.
-        // Instead of the latter, one may be on its way in chunks at each of two levels.
-        let sending = queues.saturating_add(3 * frame + 2 * handed_over);
+        // Instead of that one, one may be on its way in chunks at each of two levels, and the last chunk
+        // of another one be among what is being written: it keeps all of that.
+        let sending = queues.saturating_add(4 * frame + 2 * handed_over);
         let waiting = MAX_WAITING_BYTES * 4 + MAX_WAITING_BATCHES * hashes;
         // At each of two levels one more may arrive in chunks.
         let receiving = 3 * frame + waiting + 4 * read_buffer;
         let session = sending.saturating_add(receiving);
-        // One that is being written, and a critical one.
-        let closing = 2 * frame + 3 * handed_over;
+        // Two of which the last chunk is being written and one with its first, and a critical one.
+        let closing = 4 * frame + 3 * handed_over;
         // One batch waits. The gate sends critical frames, and none that are large.
         let first_frame = FRAME_HEADER + self.first_frame_bytes as usize;
         let opening =

@@ -3,7 +3,8 @@
 //! # What it promises
 //!
 //! * A peer that does not answer within the timeout is closed with
-//!   [`CloseReason::PingTimeout`].
+//!   [`CloseReason::PingTimeout`], unless this node's own limits of bandwidth hold the connection back at
+//!   that moment: then its answer may be among what is not read yet, and it is alive.
 //! * Every peer's round-trip time is known soon after it is established and kept up to date.
 //! * A version-1 node is never sent anything while it may be waiting for an answer.
 //!

@@ -282,7 +282,8 @@ fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>, largest_frame_byte
     for (connection, it) in attachments.iter() {
         sending += it.out.as_ref().map_or(0, |out| out.len());
         let frame = match swarm.peer(connection) {
-            Some(_) => LARGEST_FRAME_BYTES,
+            // One, and one in chunks at each of two levels.
+            Some(_) => 3 * LARGEST_FRAME_BYTES,
             None => FRAME_HEADER + limits.first_frame_bytes() as usize,
         };
         let (held, max) = (it.reader.held_bytes(), frame + READ_BUFFER_BYTES);
@@ -295,14 +296,14 @@ fn too_much_memory<B: NetworkBehaviour>(running: &Running<B>, largest_frame_byte
 }
 
 /// The most memory that one connection takes for what is to be sent: full queues and what keeps them
-/// in order, a frame that is larger, and what is being written.
+/// in order, a frame that is larger, what is on its way in chunks at two levels, and what is being written.
 fn max_sending_bytes(limits: &Limits, largest_frame_bytes: usize) -> usize {
     let queue = |priority| {
         let QueueLimit { max_frames, max_bytes } = limits.queue(priority);
         max_bytes + max_bytes / 64 + max_frames * 8 + QUEUE_BYTES
     };
     let queues: usize = Priority::ALL.into_iter().map(queue).sum();
-    queues + TRANSMIT_BYTES + 2 * largest_frame_bytes
+    queues + TRANSMIT_BYTES + 4 * largest_frame_bytes
 }
 
 /// A queue itself, and the beginning of what it holds.

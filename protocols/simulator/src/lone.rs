@@ -271,10 +271,10 @@ impl<B: NetworkBehaviour> Lone<B> {
         while let Some(action) = self.swarm.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.dialled.push((connection, address)),
-                Action::Established { connection, takes_chunks } => {
+                Action::Established { connection, may_send_chunks } => {
                     if let Some(ends) = self.connections.get_mut(connection) {
                         ends.reader.set_established();
-                        if takes_chunks {
+                        if may_send_chunks {
                             ends.reader.take_chunks();
                         }
                         known.push(connection);

@@ -311,10 +311,10 @@ impl<B: NetworkBehaviour> Simulation<B> {
                 self.queue.push(due_at, Scheduled::DialDue { node, incarnation, connection });
                 self.start_dial(Dialer::Node { node, incarnation, connection }, address);
             }
-            Action::Established { connection, takes_chunks } => {
+            Action::Established { connection, may_send_chunks } => {
                 if let Some(attachment) = running.attachments.get_mut(connection) {
                     attachment.reader.set_established();
-                    if takes_chunks {
+                    if may_send_chunks {
                         attachment.reader.take_chunks();
                     }
                     if std::mem::take(&mut attachment.blocked) {

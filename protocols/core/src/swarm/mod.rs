@@ -266,8 +266,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
     }
 
     /// Bytes arrived of a frame that the end of the connection has cut short; said before
-    /// [`handle_closed`](Self::handle_closed). They are charged: whoever sends all but the last byte
-    /// of large frames, on ever new connections, costs what others do.
+    /// [`handle_closed`](Self::handle_closed). They are charged to the peer, and to its host when it
+    /// connects again, where there is a limit per peer: whoever sends all but the last byte of large frames
+    /// pays for them, and nobody else does.
     pub fn handle_cut(&mut self, now: Now, connection: ConnectionId, bytes: usize) {
         self.advance(now);
         self.network.count_received(connection, bytes);

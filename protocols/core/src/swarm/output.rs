@@ -74,9 +74,8 @@ pub enum Action {
     Established {
         /// The connection.
         connection: ConnectionId,
-        /// And [chunks](crate::wire::FrameReader::take_chunks) of them: the peer has announced that it
-        /// knows them.
-        takes_chunks: bool,
+        /// And [chunks](crate::wire::FrameReader::take_chunks) of them: it is no version-1 node.
+        may_send_chunks: bool,
     },
     /// Give a connection up: abort its dial, or finish the frame that is being written, write
     /// `last_words`, and close it. The Swarm takes nothing from it any more.
@@ -110,7 +109,7 @@ pub struct Delayed {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ConnectionStatistics {
-    /// Bytes of frames, and of parts of frames, that arrived.
+    /// Bytes of frames and of parts of frames that arrived, and what a transport that encrypts added.
     pub bytes_received: u64,
     /// Bytes that were handed to the driver to be sent.
     pub bytes_sent: u64,
@@ -126,7 +125,7 @@ pub struct ConnectionStatistics {
 pub struct Statistics {
     /// Frames that were delivered to behaviours.
     pub frames_received: u64,
-    /// Bytes of all frames, and of parts of frames, that arrived.
+    /// Bytes of all frames and parts of frames that arrived, and what transports that encrypt added.
     pub bytes_received: u64,
     /// Frames that were queued to be sent.
     pub frames_sent: u64,

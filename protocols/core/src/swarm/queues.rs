@@ -58,9 +58,17 @@ struct Queue {
     passed_over: usize,
     /// Frames at the front that are not dropped: the last of them was sent to this peer alone.
     kept: usize,
-    /// What is left of a large frame that goes out in chunks. It waits no more: to this queue's limit
-    /// it is as if it had been handed over as a whole.
-    open: Option<Bytes>,
+    /// A large frame that goes out in chunks. It waits no more: to this queue's limit it is as if it had
+    /// been handed over as a whole.
+    open: Option<Open>,
+}
+
+/// A frame of which some chunks have gone out.
+#[derive(Debug)]
+struct Open {
+    left: Bytes,
+    /// How large the frame is. As long as any of it is left, all of it is held.
+    frame_bytes: usize,
 }
 
 impl Queue {
@@ -135,7 +143,7 @@ impl Queue {
             let is_shared = self.ring.iter().take(SHARED_MARK.len()).eq(&SHARED_MARK);
             let large = self.shared.front().filter(|it| is_shared && it.len() > MAX_SHARED_FRAME).cloned();
             let bytes = self.pop(large.is_none().then_some(&mut *out))?;
-            self.open = large;
+            self.open = large.map(|left| Open { frame_bytes: left.len(), left });
             bytes
         } else {
             0
@@ -143,16 +151,17 @@ impl Queue {
         let Some(open) = &mut self.open else {
             return Some((popped, popped));
         };
-        let chunk = open.split_to(open.len().min(MAX_CHUNK_BYTES));
+        let chunk = open.left.split_to(open.left.len().min(MAX_CHUNK_BYTES));
         let bytes = CHUNK_HEADER + chunk.len();
         out.push_chunk(level, chunk);
-        self.open.take_if(|rest| rest.is_empty());
+        self.open.take_if(|open| open.left.is_empty());
         Some((bytes, popped))
     }
 
     fn held_bytes(&self) -> usize {
-        let shared: usize = self.shared.iter().chain(&self.open).map(Bytes::len).sum();
-        size_of::<Self>() + self.ring.capacity() + shared
+        let shared: usize = self.shared.iter().map(Bytes::len).sum();
+        let open = self.open.as_ref().map_or(0, |open| open.frame_bytes);
+        size_of::<Self>() + self.ring.capacity() + shared + open
     }
 }
 
@@ -266,7 +275,7 @@ impl SendQueues {
 
     /// Bytes that wait on all levels, and what is left of large frames that are on their way.
     pub(super) fn total_bytes(&self) -> usize {
-        let left = |queue: &Queue| queue.bytes + queue.open.as_ref().map_or(0, Bytes::len);
+        let left = |queue: &Queue| queue.bytes + queue.open.as_ref().map_or(0, |open| open.left.len());
         self.queues.iter().flatten().map(|queue| left(queue)).sum()
     }
 

@@ -108,10 +108,10 @@ impl Network {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        connection.understands_errors |= info.announcement.is_some();
-        let takes_chunks =
-            info.announcement.as_ref().is_some_and(|it| it.can(CHUNK_CAPABILITY, CHUNK_VERSION));
-        if takes_chunks {
+        // Whoever says what it can has heard that this node takes chunks, whether it takes any or not.
+        let may_send_chunks = info.announcement.is_some();
+        connection.understands_errors |= may_send_chunks;
+        if info.announcement.as_ref().is_some_and(|it| it.can(CHUNK_CAPABILITY, CHUNK_VERSION)) {
             connection.queues.cut_large_frames();
         }
         let peer = Peer {
@@ -125,7 +125,7 @@ impl Network {
         debug_assert_eq!(before, None, "one session per peer");
         self.open_accounts(id, &peer);
         self.table.set_state(id, State::Established(Box::new(peer)));
-        self.actions.push_back(Action::Established { connection: id, takes_chunks });
+        self.actions.push_back(Action::Established { connection: id, may_send_chunks });
     }
 
     /// The end of a session is told: there may be another one with its peer.

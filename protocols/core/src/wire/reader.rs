@@ -142,7 +142,7 @@ impl FrameReader {
         self.phase = Phase::Established;
     }
 
-    /// The peer may send chunks: it has announced [`CHUNK_CAPABILITY`](super::CHUNK_CAPABILITY).
+    /// The peer may send chunks: it has heard that this node takes them.
     pub fn take_chunks(&mut self) {
         self.open.get_or_insert_default();
     }
@@ -289,12 +289,18 @@ impl FrameReader {
 
     /// The stream ended. An error if it ended inside a frame; between two chunks it may.
     pub fn finish(&self) -> Result<(), FrameError> {
-        let bytes = self.cut_bytes();
+        let bytes = self.partial_bytes();
         if bytes > 0 || self.skip > 0 { Err(FrameError::Truncated { bytes }) } else { Ok(()) }
     }
 
-    /// Bytes of a frame, or of a chunk, that has not wholly arrived.
+    /// Bytes that arrived and that no batch has told of: of a frame or of a chunk that is not whole, and
+    /// those outside of frames.
     pub fn cut_bytes(&self) -> usize {
+        self.partial_bytes() + self.unframed
+    }
+
+    /// Bytes of a frame, or of a chunk, that has not wholly arrived.
+    fn partial_bytes(&self) -> usize {
         self.buffer.len() + self.large.as_ref().map_or(0, |large| large.bytes.len() - large.told)
     }
 

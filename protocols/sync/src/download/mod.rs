@@ -229,21 +229,24 @@ impl<R: ChainRules> Downloader<R> {
     ) {
         let Some(failed) = self.end_request(request) else { return };
         if !failed.is_given_up {
-            self.count_failure(connection, &failed.asked);
+            if error != RequestError::HeldBack {
+                self.count_failure(connection, &failed.asked);
+            }
             let answer = match failed.asked {
                 Asked::Headers { .. } | Asked::Probe(_) => MessageType::HEADERS,
                 Asked::Block { .. } | Asked::Trial { .. } => MessageType::BLOCK,
             };
             match error {
                 RequestError::Closed => {}
-                RequestError::Timeout if self.is_sending_blocks(cx, connection) => {
+                RequestError::Timeout | RequestError::HeldBack if self.is_sending_blocks(cx, connection) => {
                     self.peers.ask_for_less(connection);
                 }
                 RequestError::Timeout => {
                     cx.report(connection, Offence::NoAnswer(answer));
                     self.pass_over(cx, connection);
                 }
-                // For bytes that are no answer the Swarm has charged it.
+                // For bytes that are no answer the Swarm has charged it, and for what this node held back
+                // itself nobody is.
                 _ => self.pass_over(cx, connection),
             }
         }

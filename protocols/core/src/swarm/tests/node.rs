@@ -119,10 +119,10 @@ impl<B: NetworkBehaviour> Node<B> {
         while let Some(action) = self.swarm.poll_action() {
             match action {
                 Action::Dial { connection, address } => self.dials.push((connection, address)),
-                Action::Established { connection, takes_chunks } => {
+                Action::Established { connection, may_send_chunks } => {
                     if let Some(wire) = self.wires.get_mut(&connection) {
                         wire.reader.set_established();
-                        if takes_chunks {
+                        if may_send_chunks {
                             wire.reader.take_chunks();
                         }
                         wire.is_blocked = false;
