@@ -1,5 +1,8 @@
-//! Stores of a chain: both do the same, and what a crash leaves is one of the two states.
+//! Stores of a chain: both do the same. What a crash leaves of the one on the disk, the fuzz target
+//! `chain_store` looks at.
 #![cfg(feature = "node")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use spacetime_core::Hash;
 use spacetime_core::chain::{
@@ -45,8 +48,13 @@ fn assert_is(store: &dyn ChainStore, chain: &[Vec<u8>]) {
     for (height, block) in (0..).zip(chain) {
         assert_eq!(store.block(height).unwrap().as_ref(), Some(block), "{height}");
         assert_eq!(store.height_of(info(block).hash).unwrap(), Some(height));
-        assert_eq!(store.side_header(info(block).hash).unwrap(), None);
+        assert_eq!(store.block_of(info(block).hash).unwrap().as_ref(), Some(block));
+        assert_eq!(store.header_of(info(block).hash).unwrap(), headers.get(height as usize).cloned());
+        let after = store.headers_after(&[Hash([9; 32]), info(block).hash], 3).unwrap();
+        assert_eq!(after[..], headers[height as usize + 1..][..after.len()]);
+        assert_eq!(after.len(), (headers.len() - 1 - height as usize).min(3));
     }
+    assert!(store.headers_after(&[Hash([9; 32])], 3).unwrap().is_empty());
 }
 
 /// That these blocks are beside the best chain.
@@ -54,8 +62,9 @@ fn assert_beside(store: &dyn ChainStore, blocks: &[Vec<u8>]) {
     for block in blocks {
         let hash = info(block).hash;
         assert_eq!(store.height_of(hash).unwrap(), None);
-        assert_eq!(store.side_block(hash).unwrap().as_ref(), Some(block));
-        assert_eq!(store.side_header(hash).unwrap().as_deref(), Some(&block[..HEADER_BYTES]));
+        assert_eq!(store.block_of(hash).unwrap().as_ref(), Some(block));
+        assert_eq!(store.header_of(hash).unwrap().as_deref(), Some(&block[..HEADER_BYTES]));
+        assert!(store.headers_after(&[hash], 3).unwrap().is_empty());
     }
 }
 
@@ -131,6 +140,18 @@ fn what_is_beside_the_chain_is_there_when_the_file_is_opened_again() {
 }
 
 #[test]
+fn a_file_that_was_half_made_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let genesis = development_genesis();
+    // As a node leaves it that is killed at its first start.
+    let half_made = folder.path().join("chain.new");
+    std::fs::write(&half_made, [0; 8192]).unwrap();
+    let store = RedbStore::open(&folder.path().join("chain.redb"), checked(&genesis)).unwrap();
+    assert_is(&store, &chain(0));
+    assert!(!half_made.exists());
+}
+
+#[test]
 fn blocks_that_do_not_follow_the_tip_are_not_appended() {
     with_both(|store| {
         let chain = chain(5);
@@ -138,4 +159,74 @@ fn blocks_that_do_not_follow_the_tip_are_not_appended() {
         assert!(matches!(gap, Err(StoreError::Gap { expected: 1, found: 2 })));
         assert_is(store, &chain[..1]);
     });
+}
+
+#[test]
+fn what_is_read_is_of_one_state_of_the_chain_while_it_goes_over_to_another_one() {
+    with_both(|store| {
+        let old = chain(20);
+        add(store, &old[1..]);
+        let new = branch(&old[10], 11, 2000);
+        add_side(store, &new);
+        let branches = [hashes(&new), hashes(&old[11..])];
+        let fork = info(&old[10]).hash;
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for branch in branches.iter().cycle().take(200) {
+                    store.reorganise(10, branch).unwrap();
+                }
+                is_over.store(true, Ordering::Relaxed);
+            });
+            while !is_over.load(Ordering::Relaxed) {
+                for block in old[11..].iter().chain(&new) {
+                    let hash = info(block).hash;
+                    assert_eq!(store.block_of(hash).unwrap().as_ref(), Some(block));
+                    assert_eq!(store.header_of(hash).unwrap().as_deref(), Some(&block[..HEADER_BYTES]));
+                    for header in store.headers_after(&[hash, fork], 1).unwrap() {
+                        let parent = rules().read_header(&header).unwrap().parent;
+                        assert!(parent == hash || parent == fork, "headers follow what was named");
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// More than the blocks at the end of the chain whose hashes wait to be indexed.
+const LONG: usize = 70_000;
+
+#[test]
+fn every_block_of_a_long_chain_is_found_whether_or_not_it_is_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let genesis = development_genesis();
+    let open = || RedbStore::open(&folder.path().join("chain.redb"), checked(&genesis)).unwrap();
+    let store = open();
+    let blocks: Vec<_> = std::iter::once(genesis.clone()).chain(branch(&genesis, LONG, 1000)).collect();
+    for batch in blocks[1..].chunks(1000) {
+        add(&store, batch);
+    }
+    let fork = LONG - 10_000;
+    let new = branch(&blocks[fork], 3, 2000);
+    add_side(&store, &new);
+    let assert_found = |store: &RedbStore, blocks: &[&[Vec<u8>]]| {
+        for (height, block) in blocks.concat().iter().enumerate().step_by(97) {
+            let hash = info(block).hash;
+            assert_eq!(store.height_of(hash).unwrap(), Some(height as u64));
+            assert_eq!(store.block_of(hash).unwrap().as_ref(), Some(block));
+        }
+    };
+    assert_found(&store, &[&blocks]);
+    drop(store);
+    let store = open();
+    assert_found(&store, &[&blocks]);
+    // Of those that leave, some are indexed and some are not.
+    store.reorganise(fork as u64, &hashes(&new)).unwrap();
+    assert_found(&store, &[&blocks[..=fork], &new]);
+    drop(store);
+    let store = open();
+    assert_found(&store, &[&blocks[..=fork], &new]);
+    for block in blocks[fork + 1..].iter().step_by(97) {
+        assert_eq!(store.height_of(info(block).hash).unwrap(), None);
+    }
 }

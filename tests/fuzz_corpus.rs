@@ -50,6 +50,7 @@ macro_rules! replayed {
 replayed! {
     the_application_postcard_corpus_holds: "application_postcard",
     the_chain_objects_corpus_holds: "chain_objects",
+    the_chain_store_corpus_holds: "chain_store",
     the_frame_reader_corpus_holds: "frame_reader",
     the_handshake_corpus_holds: "handshake",
     the_message_decoders_corpus_holds: "message_decoders",

@@ -1,13 +1,14 @@
 //! The application behind sync: a chain in memory, and what it makes of effects.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use arbitrary::Arbitrary;
+use spacetime_core::Hash;
 use spacetime_core::chain::{ChainRules as _, HEADER_BYTES, HeaderInfo, InvalidObject, SpacetimeRules};
 use spacetime_core::wire::{self, Frame, Headers, MAX_HEADERS};
-use spacetime_sync::{Command, Event};
+use spacetime_sync::{Command, Event, RecentChain};
 
-use super::chain::{self, real};
+use super::chain::{self, Chain, place_of, real};
 
 /// Blocks that sync may hand over at once.
 const MAX_APPLY_BLOCKS: usize = 256;
@@ -23,10 +24,13 @@ pub(super) enum Deed {
     Less(u8),
 }
 
-/// Blocks by height, from genesis, and what is still to be done.
+/// A chain, blocks beside it, and what is still to be done.
 #[derive(Debug)]
 pub(super) struct Application {
+    best: &'static Chain,
     height: usize,
+    /// All blocks that were ever stored.
+    stored: BTreeSet<Hash>,
     /// The last block as sync knows it.
     told_tip: HeaderInfo,
     effects: Vec<Event>,
@@ -38,7 +42,9 @@ pub(super) struct Application {
 impl Application {
     pub(super) fn new(height: usize) -> Self {
         Self {
+            best: real(),
             height,
+            stored: (0..=height).map(|height| real().hash(height)).collect(),
             told_tip: real().info(height),
             effects: Vec::new(),
             is_applying: false,
@@ -46,13 +52,15 @@ impl Application {
         }
     }
 
-    /// The height of the chain, all of which is the real one's.
-    pub(super) fn height(&self) -> usize {
-        self.height
+    pub(super) fn tip(&self) -> HeaderInfo {
+        self.best.info(self.height)
     }
 
-    pub(super) fn tip(&self) -> HeaderInfo {
-        real().info(self.height)
+    /// The chain, for a node that starts with it.
+    pub(super) fn recent(&self) -> RecentChain {
+        let mut recent = RecentChain::from(self.best.info(0));
+        (1..=self.height).for_each(|height| recent.push(self.best.info(height)));
+        recent
     }
 
     /// Takes over what sync wants done. It is what sync promises.
@@ -61,15 +69,14 @@ impl Application {
             Event::Apply { blocks } => {
                 assert!(!std::mem::replace(&mut self.is_applying, true), "one Apply at a time");
                 assert!((1..=MAX_APPLY_BLOCKS).contains(&blocks.len()));
-                // The first may follow any block of the chain, to be tried beside it.
+                // The first may follow any block that is stored, to be tried beside the chain.
                 let first = chain::info(&blocks[0]);
-                let fork =
-                    real().height_of(first.parent).filter(|height| *height as u64 <= self.told_tip.height);
-                let mut parent = real().info(fork.expect("it follows a block that was applied"));
-                assert!(
-                    parent.hash == self.told_tip.hash
-                        || first.hash != real().hash(parent.height as usize + 1)
-                );
+                assert!(self.stored.contains(&first.parent), "it follows a block that was applied");
+                let (chain, height) = place_of(self.told_tip.hash).expect("it is good");
+                let is_told = chain.height_of(first.hash).is_some_and(|it| it <= height);
+                assert!(!is_told, "it is applied already");
+                let (chain, height) = place_of(first.parent).expect("what is stored is good");
+                let mut parent = chain.info(height);
                 for block in blocks {
                     let info = chain::info(block);
                     assert_eq!(chain::rules().check_link(&parent, &info), Ok(()), "blocks come in order");
@@ -96,7 +103,7 @@ impl Application {
         let effect = self.effects.remove(which % self.effects.len());
         match effect {
             Event::ReadHeaders { read, locator, stop, max_headers } => {
-                let mut headers = real().headers_after(locator[0], stop, max_headers, self.height);
+                let mut headers = self.best.headers_after(locator[0], stop, max_headers, self.height);
                 match deed {
                     Deed::Right => {}
                     Deed::Refused => headers.clear(),
@@ -106,9 +113,8 @@ impl Application {
                 self.commands.push_back(Command::HeadersRead { read, answer });
             }
             Event::ReadBlock { read, hash } => {
-                let height =
-                    real().height_of(hash).filter(|height| *height <= self.height && deed == Deed::Right);
-                let block = height.map(|height| wire::Block { bytes: real().block(height) });
+                let place = place_of(hash).filter(|_| self.stored.contains(&hash) && deed == Deed::Right);
+                let block = place.map(|(chain, height)| wire::Block { bytes: chain.block(height) });
                 let answer = block.map(|block| Frame::encode(&block).expect("a block"));
                 self.commands.push_back(Command::BlockRead { read, answer });
             }
@@ -116,38 +122,32 @@ impl Application {
                 // What follows a block that is no longer the last one is nobody's fault.
                 let parent = chain::info(&blocks[0]).parent;
                 let is_stale = self.told_tip.hash != self.tip().hash;
-                let mut last = real().info(real().height_of(parent).unwrap_or_default());
+                let (chain, height) = place_of(parent).expect("what is stored is good");
+                let mut last = chain.info(height);
                 for (index, block) in blocks.iter().enumerate().take_while(|_| !is_stale) {
                     let verdict = match deed {
-                        Deed::Right => self.verify(block),
+                        Deed::Right => verify(&last, block),
                         Deed::Refused => Err(InvalidObject::Refused),
                         Deed::Less(count) if index == usize::from(count) => break,
-                        Deed::Less(_) => self.verify(block),
+                        Deed::Less(_) => verify(&last, block),
                     };
-                    if let Err(error) = verdict {
-                        let hash = SpacetimeRules::block_id(block).expect("it has a header");
-                        self.commands.push_back(Command::Rejected { hash, error });
-                        break;
+                    match verdict {
+                        Ok(info) => last = info,
+                        Err(error) => {
+                            let hash = SpacetimeRules::block_id(block).expect("it has a header");
+                            self.commands.push_back(Command::Rejected { hash, error });
+                            break;
+                        }
                     }
-                    self.height += 1;
-                    last = self.tip();
+                    self.stored.insert(last.hash);
+                }
+                let (chain, height) = place_of(last.hash).expect("what is stored is good");
+                if chain.weight(height) > self.best.weight(self.height) {
+                    (self.best, self.height) = (chain, height);
                 }
                 self.commands.push_back(Command::Applied { last, tip: self.tip() });
             }
             _ => {}
-        }
-    }
-
-    /// What a node checks before it stores a block: the rules, the link, and the proof, which only
-    /// the real chain has.
-    fn verify(&self, block: &[u8]) -> Result<(), InvalidObject> {
-        let info = chain::rules().check_block(block)?;
-        assert!(block.len() > HEADER_BYTES);
-        chain::rules().check_link(&self.tip(), &info)?;
-        if real().height_of(info.hash) == Some(self.height + 1) {
-            Ok(())
-        } else {
-            Err(InvalidObject::Refused)
         }
     }
 
@@ -169,4 +169,13 @@ impl Application {
         }
         Some(command)
     }
+}
+
+/// What a node checks before it stores a block: the rules, the link, and the proof, which only good
+/// chains have.
+fn verify(parent: &HeaderInfo, block: &[u8]) -> Result<HeaderInfo, InvalidObject> {
+    let info = chain::rules().check_block(block)?;
+    assert!(block.len() > HEADER_BYTES);
+    chain::rules().check_link(parent, &info)?;
+    if place_of(info.hash).is_some() { Ok(info) } else { Err(InvalidObject::Refused) }
 }

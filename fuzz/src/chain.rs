@@ -1,16 +1,17 @@
-//! Two short development chains that part ways in the middle.
+//! Three short development chains that part ways in the middle.
 
 use std::sync::LazyLock;
 
 use spacetime_core::Hash;
 use spacetime_core::chain::{
-    Block, ChainRules as _, DevelopmentChain, HEADER_BYTES, HeaderInfo, SpacetimeRules, development_genesis,
+    Block, BlockHeader, ChainRules as _, DevelopmentChain, HEADER_BYTES, HeaderInfo, SpacetimeRules,
+    development_genesis,
 };
 
-/// The height of the last block of both chains.
+/// The height of the last block of each chain.
 pub(super) const HEIGHT: usize = 16;
 
-/// The height of the last block that both have.
+/// The height of the last block that all have.
 const LAST_COMMON_HEIGHT: usize = 6;
 
 /// Blocks by height.
@@ -20,7 +21,7 @@ pub(super) struct Chain {
     infos: Vec<HeaderInfo>,
 }
 
-/// The chain that is followed.
+/// The chain that is followed unless there is the heavy one.
 pub(super) fn real() -> &'static Chain {
     static REAL: LazyLock<Chain> = LazyLock::new(|| {
         let blocks = DevelopmentChain::new(1, 600).take(HEIGHT);
@@ -31,19 +32,33 @@ pub(super) fn real() -> &'static Chain {
 
 /// One that nobody should follow: as well linked, and refused by whoever checks more than links.
 pub(super) fn fork() -> &'static Chain {
-    static FORK: LazyLock<Chain> = LazyLock::new(|| {
-        let mut blocks = real().blocks.clone();
-        let mut parent = real().hash(LAST_COMMON_HEIGHT);
-        for block in &mut blocks[LAST_COMMON_HEIGHT + 1..] {
-            let mut header = Block::decode(block).expect("a generated block").header;
-            header.parent_hash = parent;
-            header.challenge = [0xf0; 32];
-            block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-            parent = header.hash();
-        }
-        Chain::new(blocks)
-    });
+    static FORK: LazyLock<Chain> = LazyLock::new(|| parting(|header| header.challenge = [0xf0; 32]));
     &FORK
+}
+
+/// One that is as good as the real one, and heavier.
+pub(super) fn heavy() -> &'static Chain {
+    static HEAVY: LazyLock<Chain> = LazyLock::new(|| parting(|header| header.difficulty *= 2));
+    &HEAVY
+}
+
+/// The real chain up to where all part, and then with other headers.
+fn parting(change: impl Fn(&mut BlockHeader)) -> Chain {
+    let mut blocks = real().blocks.clone();
+    let mut parent = real().hash(LAST_COMMON_HEIGHT);
+    for block in &mut blocks[LAST_COMMON_HEIGHT + 1..] {
+        let mut header = Block::decode(block).expect("a generated block").header;
+        header.parent_hash = parent;
+        change(&mut header);
+        block[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+        parent = header.hash();
+    }
+    Chain::new(blocks)
+}
+
+/// Where a good block stands.
+pub(super) fn place_of(hash: Hash) -> Option<(&'static Chain, usize)> {
+    [real(), heavy()].into_iter().find_map(|chain| Some((chain, chain.height_of(hash)?)))
 }
 
 pub(super) fn rules() -> &'static SpacetimeRules {
@@ -83,6 +98,11 @@ impl Chain {
 
     pub(super) fn info(&self, height: usize) -> HeaderInfo {
         self.infos[height]
+    }
+
+    /// What the blocks up to a height weigh.
+    pub(super) fn weight(&self, height: usize) -> u64 {
+        self.infos[..=height].windows(2).map(|it| rules().weight(&it[0], &it[1])).sum()
     }
 
     pub(super) fn height_of(&self, hash: Hash) -> Option<usize> {

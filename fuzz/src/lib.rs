@@ -10,6 +10,7 @@ mod application;
 mod application_postcard;
 mod chain;
 mod chain_objects;
+mod chain_store;
 mod driver;
 mod frame_reader;
 mod frames;
@@ -19,12 +20,17 @@ mod operations;
 mod peer;
 mod relay_machine;
 mod seen_set;
+/// The store of a node, without the node: that would bring its TLS into every test that replays a corpus.
+#[path = "../../src/store/mod.rs"]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "of what others use, only a part is used here")]
+mod store;
 mod swarm;
 mod sync_machine;
 mod token_bucket;
 
 pub use application_postcard::application_postcard;
 pub use chain_objects::chain_objects;
+pub use chain_store::chain_store;
 pub use frame_reader::frame_reader;
 pub use handshake::handshake;
 pub use message_decoders::message_decoders;
@@ -38,9 +44,10 @@ pub use token_bucket::token_bucket;
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their folders in the corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("application_postcard", application_postcard),
     ("chain_objects", chain_objects),
+    ("chain_store", chain_store),
     ("frame_reader", frame_reader),
     ("handshake", handshake),
     ("message_decoders", message_decoders),

@@ -256,7 +256,7 @@ impl Script {
                 .with_kept(setting.addresses.iter().flatten().map(|number| address(*number))),
         );
         let start = Start {
-            recent: application.tip().into(),
+            recent: application.recent(),
             peers: spacetime_peers::Stored::default(),
             unix_seconds: 1_700_000_000,
         };

@@ -1,13 +1,12 @@
 //! Carries out what sync and relay want done to the chain: the part without threads.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
+use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject, MAX_AHEAD_SECONDS};
 use spacetime_core::wire::{Block, BlockAccepted, Frame, Headers, NewBlock};
-use spacetime_core::{Hash, Origin, Time};
+use spacetime_core::{Hash, Now, Origin};
 use spacetime_node::NodeCommand;
 use spacetime_relay::{Command as RelayCommand, Item, Kind, Verdict};
 use spacetime_sync::{Command, Event, RecentChain, State};
@@ -21,11 +20,16 @@ mod tests;
 /// How many blocks before the last one it may be that was accepted, to be worth telling.
 const MAX_ACCEPTED_AGE: u64 = 10;
 
+/// Transactions that the pool is told of when the chain goes over to another one, from the last block
+/// back: twice as many as wait in it by default. A thousand blocks of 16 MiB name a hundred million.
+const MAX_INCLUDED: usize = 100_000;
+
 /// What the application checks in a block before it is stored: signatures, proofs, balances; and in
 /// what is passed on.
 ///
-/// Layout, hashes and links were checked before. There is no default for any of it: what is accepted
-/// here goes on to everybody, in this node's name.
+/// Layout, hashes and links were checked before, and that no block says it was made more than two hours
+/// ahead of the wall clock. There is no default for any of it: what is accepted here goes on to everybody,
+/// in this node's name.
 pub trait Verifier: Send + Sync + 'static {
     /// Whether a block may follow the chain that ends before it.
     fn verify(&self, info: &HeaderInfo, block: &[u8]) -> Result<(), InvalidObject>;
@@ -61,8 +65,8 @@ pub struct ChainKeeper<R, V> {
     store: Arc<dyn ChainStore>,
     rules: R,
     verifier: V,
-    /// Up to where others have been told of the blocks, or need not be.
-    told_height: AtomicU64,
+    /// The last block that others have been told of, or need not be.
+    told: Mutex<Hash>,
     orphans: Mutex<Orphans>,
 }
 
@@ -70,14 +74,14 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// Keeps the chain in this store.
     pub fn new(store: Arc<dyn ChainStore>, rules: R, verifier: V) -> Self {
         // What was there before is news to nobody. A store that fails says so again.
-        let told_height = AtomicU64::new(store.height().unwrap_or_default());
-        Self { store, rules, verifier, told_height, orphans: Mutex::new(Orphans::new()) }
+        let told = tip(&*store, &rules).map(|tip| tip.hash).unwrap_or_default();
+        Self { store, rules, verifier, told: Mutex::new(told), orphans: Mutex::new(Orphans::new()) }
     }
 
     /// Carries out an effect; what the node is to be told. News that is no effect is ignored.
-    pub fn carry_out(&self, event: &Event) -> Result<Vec<NodeCommand<R>>, StoreError> {
+    pub fn carry_out(&self, event: &Event, now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let command = match event {
-            Event::Apply { blocks } => return self.apply(blocks),
+            Event::Apply { blocks } => return self.apply(blocks, now),
             Event::ReadHeaders { read, locator, stop, max_headers } => {
                 let answer = self.headers(locator, *stop, *max_headers)?;
                 Command::HeadersRead { read: *read, answer }
@@ -92,17 +96,17 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// Everybody is told of the last block, if sync has brought it: who told this node may have told
     /// nobody else.
     fn publish_tip(&self) -> Result<Vec<NodeCommand<R>>, StoreError> {
-        let height = self.store.height()?;
-        if self.told_height.fetch_max(height, Ordering::Relaxed) >= height {
+        let tip = self.tip()?.hash;
+        if std::mem::replace(&mut *lock(&self.told), tip) == tip {
             return Ok(Vec::new());
         }
-        let item = self.store.block(height)?.and_then(|bytes| Item::block(&bytes).ok());
+        let item = self.store.block_of(tip)?.and_then(|bytes| Item::block(&bytes).ok());
         Ok(item.map(|item| NodeCommand::Relay(RelayCommand::Publish(item))).into_iter().collect())
     }
 
     /// Decides about an item that a peer has sent; what the node is to be told. A block that follows
     /// the chain is stored, and those that were waiting for it as well.
-    pub fn judge(&self, item: &Item, from: &Origin, now: Time) -> Result<Vec<NodeCommand<R>>, StoreError> {
+    pub fn judge(&self, item: &Item, from: &Origin, now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let mut commands = Vec::new();
         let verdict = self.decide(item, Some(from), now, &mut commands)?;
         commands.insert(0, NodeCommand::Relay(RelayCommand::Verdict { id: item.id(), verdict }));
@@ -110,7 +114,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     }
 
     /// Decides about an item of this node's own, and has it told to everybody if it is valid.
-    pub fn publish(&self, item: &Item, now: Time) -> Result<(Verdict, Vec<NodeCommand<R>>), StoreError> {
+    pub fn publish(&self, item: &Item, now: Now) -> Result<(Verdict, Vec<NodeCommand<R>>), StoreError> {
         let mut commands = Vec::new();
         let verdict = self.decide(item, None, now, &mut commands)?;
         if verdict == Verdict::Accept {
@@ -123,7 +127,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         &self,
         item: &Item,
         from: Option<&Origin>,
-        now: Time,
+        now: Now,
         commands: &mut Vec<NodeCommand<R>>,
     ) -> Result<Verdict, StoreError> {
         Ok(match item.kind() {
@@ -139,7 +143,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         &self,
         item: &Item,
         from: Option<&Origin>,
-        now: Time,
+        now: Now,
         commands: &mut Vec<NodeCommand<R>>,
     ) -> Result<Verdict, StoreError> {
         let (tip, bytes) = (self.tip()?, item.payload());
@@ -149,27 +153,30 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             let is_ours = self.store.block(tip.height)?.is_some_and(|ours| *ours == *bytes);
             return Ok(if is_ours { Verdict::Accept } else { Verdict::Ignore });
         }
+        if is_ahead(&info, now) {
+            return Ok(Verdict::Ignore);
+        }
         if info.parent != tip.hash {
             // It is old, or sync must fetch what comes before it.
             if info.height > tip.height {
-                self.orphans().insert(item, &info, &tip, from, now);
+                lock(&self.orphans).insert(item, &info, &tip, from, now.time);
             }
             return Ok(Verdict::Ignore);
         }
         let Ok(block) = self.check(&tip, info, bytes) else { return Ok(Verdict::Reject) };
         self.append(block, commands)?;
-        self.adopt(info, commands)?;
+        self.adopt(info, now, commands)?;
         Ok(Verdict::Accept)
     }
 
     /// Stores a block that has come by the relay, and tells everybody that it was accepted: whoever
     /// made it waits for that.
     fn append(&self, block: CheckedBlock<'_>, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
-        let (info, included) = (block.info, self.included(block.bytes));
+        let info = block.info;
         self.store.append(&[block])?;
-        self.told_height.fetch_max(info.height, Ordering::Relaxed);
+        *lock(&self.told) = info.hash;
         commands.push(NodeCommand::Sync(Command::TipMoved { tip: info }));
-        commands.extend(included);
+        self.say_included(block.bytes, commands);
         let accepted = BlockAccepted { hash: info.hash, height: info.height.cast_signed() };
         if let Ok(item) = Item::block_accepted(&accepted) {
             commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
@@ -178,13 +185,13 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     }
 
     /// Takes the blocks that were waiting for this one, and for each other, and has them passed on.
-    fn adopt(&self, tip: HeaderInfo, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
+    fn adopt(&self, tip: HeaderInfo, now: Now, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
         let mut tip = tip;
         loop {
-            let children = self.orphans().take_children(tip.hash);
+            let children = lock(&self.orphans).take_children(tip.hash);
             let items = children.iter().filter_map(|frame| {
                 let bytes = frame.decode::<NewBlock<'_>>().ok()?.bytes;
-                let info = self.rules.check_block(bytes).ok()?;
+                let info = self.rules.check_block(bytes).ok().filter(|info| !is_ahead(info, now))?;
                 Some((self.check(&tip, info, bytes).ok()?, Item::block(bytes).ok()?))
             });
             let Some((block, item)) = { items }.next() else { return Ok(()) };
@@ -194,15 +201,15 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
     }
 
-    fn orphans(&self) -> std::sync::MutexGuard<'_, Orphans> {
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What of the pool is in a block.
-    fn included(&self, block: &[u8]) -> Option<NodeCommand<R>> {
+    /// Tells the pool which transactions are in a block. How many there are.
+    fn say_included(&self, block: &[u8], commands: &mut Vec<NodeCommand<R>>) -> usize {
         let mut hashes = Vec::new();
         self.rules.for_each_transaction(block, &mut |hash| hashes.push(hash));
-        (!hashes.is_empty()).then_some(NodeCommand::Relay(RelayCommand::Included(hashes)))
+        let count = hashes.len();
+        if count > 0 {
+            commands.push(NodeCommand::Relay(RelayCommand::Included(hashes)));
+        }
+        count
     }
 
     /// That a block was accepted is told on if it is one of the last of this chain.
@@ -225,7 +232,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
 
     /// Checks blocks, and stores those before the first bad one. Those that are there already, because
     /// the relay has brought them meanwhile, are passed over.
-    pub fn apply(&self, blocks: &[Bytes]) -> Result<Vec<NodeCommand<R>>, StoreError> {
+    pub fn apply(&self, blocks: &[Bytes], now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let tip = self.tip()?;
         let mut blocks = blocks;
         let mut last = tip;
@@ -255,26 +262,27 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             }
         }
         let is_best = if checked.is_empty() {
-            false
+            // They may have been kept and not followed: by a node that was killed in between.
+            self.store.height_of(last.hash)?.is_none() && self.go_over_to(&last, &mut commands)?
         } else if parent.hash == tip.hash {
             self.store.append(&checked)?;
+            for block in &checked {
+                self.say_included(block.bytes, &mut commands);
+            }
             true
         } else {
             self.store.append_side(&checked)?;
-            self.go_over_to(&last)?
+            self.go_over_to(&last, &mut commands)?
         };
         let tip = if is_best { last } else { tip };
-        if is_best {
-            commands.extend(checked.iter().filter_map(|block| self.included(block.bytes)));
-        }
         commands.push(NodeCommand::Sync(Command::Applied { last, tip }));
-        self.adopt(tip, &mut commands)?;
+        self.adopt(tip, now, &mut commands)?;
         Ok(commands)
     }
 
     /// If the chain that ends with this block beside the best chain is heavier, it is the best one from
     /// now on. Whether it is.
-    fn go_over_to(&self, last: &HeaderInfo) -> Result<bool, StoreError> {
+    fn go_over_to(&self, last: &HeaderInfo, commands: &mut Vec<NodeCommand<R>>) -> Result<bool, StoreError> {
         let (mut branch, mut weight, mut block) = (vec![last.hash], 0_u128, *last);
         let fork = loop {
             let Some(parent) = self.info_of(block.parent)? else { return Ok(false) };
@@ -301,6 +309,15 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
         branch.reverse();
         self.store.reorganise(fork.height, &branch)?;
+        let mut included = 0;
+        for hash in branch.into_iter().rev() {
+            if included >= MAX_INCLUDED {
+                break;
+            }
+            if let Some(bytes) = self.store.block_of(hash)? {
+                included += self.say_included(&bytes, commands);
+            }
+        }
         Ok(true)
     }
 
@@ -311,11 +328,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
 
     /// What is known of a block that is stored, on the best chain or beside it.
     fn info_of(&self, hash: Hash) -> Result<Option<HeaderInfo>, StoreError> {
-        let header = match self.store.height_of(hash)? {
-            Some(height) => self.store.headers(height, 1)?.pop(),
-            None => self.store.side_header(hash)?,
-        };
-        header.map(|header| self.read(&header)).transpose()
+        self.store.header_of(hash)?.map(|header| self.read(&header)).transpose()
     }
 
     fn read(&self, header: &[u8]) -> Result<HeaderInfo, StoreError> {
@@ -334,17 +347,10 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     }
 
     fn headers(&self, locator: &[Hash], stop: Option<Hash>, max_headers: usize) -> Result<Frame, StoreError> {
-        let mut after = None;
-        for hash in locator {
-            after = if *hash == Hash::ZERO { Some(0) } else { self.store.height_of(*hash)? };
-            if after.is_some() {
-                break;
-            }
-        }
-        let mut headers = match after {
-            Some(height) => self.store.headers(height + 1, max_headers)?,
-            None => Vec::new(),
-        };
+        let genesis = R::block_id(self.rules.genesis()).unwrap_or_default();
+        let known = |hash: &Hash| if *hash == Hash::ZERO { genesis } else { *hash };
+        let locator: Vec<_> = locator.iter().map(known).collect();
+        let mut headers = self.store.headers_after(&locator, max_headers)?;
         if let Some(stop) = stop {
             let is_stop =
                 |header: &Vec<u8>| self.rules.read_header(header).is_ok_and(|info| info.hash == stop);
@@ -356,12 +362,17 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     }
 
     fn block(&self, hash: Hash) -> Result<Option<Frame>, StoreError> {
-        let block = match self.store.height_of(hash)? {
-            Some(height) => self.store.block(height)?,
-            None => self.store.side_block(hash)?,
-        };
-        block.map(|bytes| encoded(Frame::encode(&Block { bytes: &bytes }))).transpose()
+        self.store.block_of(hash)?.map(|bytes| encoded(Frame::encode(&Block { bytes: &bytes }))).transpose()
     }
+}
+
+/// Whether a block says that it was made further ahead than anybody takes it.
+const fn is_ahead(info: &HeaderInfo, now: Now) -> bool {
+    info.timestamp > now.unix_seconds.saturating_add(MAX_AHEAD_SECONDS)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<R, V> fmt::Debug for ChainKeeper<R, V> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use spacetime_core::chain::ChainRules;
-use spacetime_core::{Origin, Time};
+use spacetime_core::{Now, Origin, Time};
 use spacetime_node::{Node, NodeCommand};
 use spacetime_relay::{Item, MAX_PENDING_ITEMS, Verdict};
 use spacetime_sync::Event;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::chain_keeper::{ChainKeeper, Verifier};
 use crate::store::{ChainStore, StoreError};
-use crate::swarm::Handle;
+use crate::swarm::{Handle, system_clock};
 
 /// Reads that may wait. Sync asks for 4 at a time for each peer.
 const MAX_WAITING_READS: usize = 1024;
@@ -136,9 +136,9 @@ fn write<R: ChainRules + 'static, V: Verifier>(
 ) -> Result<(), StoreError> {
     let began = Instant::now();
     while let Some(job) = jobs.blocking_recv() {
-        let now = Time::from_epoch(began.elapsed());
+        let now = Now::new(Time::from_epoch(began.elapsed()), system_clock());
         let commands = match job {
-            Job::Apply(blocks) => keeper.apply(&blocks)?,
+            Job::Apply(blocks) => keeper.apply(&blocks, now)?,
             Job::Judge(item, from) => keeper.judge(&item, &from, now)?,
             Job::Publish(item, sender) => {
                 let (verdict, commands) = keeper.publish(&item, now)?;
@@ -162,8 +162,10 @@ fn read<R: ChainRules + 'static, V: Verifier>(
     mut questions: mpsc::Receiver<Event>,
     tell: impl Fn(NodeCommand<R>) -> bool,
 ) -> Result<(), StoreError> {
+    let began = Instant::now();
     while let Some(question) = questions.blocking_recv() {
-        if !keeper.carry_out(&question)?.into_iter().all(&tell) {
+        let now = Now::new(Time::from_epoch(began.elapsed()), system_clock());
+        if !keeper.carry_out(&question, now)?.into_iter().all(&tell) {
             break;
         }
     }

@@ -49,9 +49,33 @@ impl ChainStore for MemoryStore {
         Ok(self.read().headers.iter().skip(from).take(max_headers).cloned().collect())
     }
 
+    fn headers_after(&self, locator: &[Hash], max_headers: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let chain = self.read();
+        let Some(height) = locator.iter().find_map(|hash| chain.heights.get(hash)) else {
+            return Ok(Vec::new());
+        };
+        Ok(chain.headers.iter().skip(*height as usize + 1).take(max_headers).cloned().collect())
+    }
+
     fn block(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let index = usize::try_from(height).unwrap_or(usize::MAX);
         Ok(self.read().blocks.get(index).cloned())
+    }
+
+    fn header_of(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        let chain = self.read();
+        Ok(match chain.heights.get(&hash) {
+            Some(height) => chain.headers.get(*height as usize).cloned(),
+            None => chain.side.get(&hash).map(|(_, header, _)| header.clone()),
+        })
+    }
+
+    fn block_of(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        let chain = self.read();
+        Ok(match chain.heights.get(&hash) {
+            Some(height) => chain.blocks.get(*height as usize).cloned(),
+            None => chain.side.get(&hash).map(|(_, _, block)| block.clone()),
+        })
     }
 
     fn append(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
@@ -63,14 +87,6 @@ impl ChainStore for MemoryStore {
             chain.heights.insert(block.info.hash, block.info.height);
         }
         Ok(())
-    }
-
-    fn side_header(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.read().side.get(&hash).map(|(_, header, _)| header.clone()))
-    }
-
-    fn side_block(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.read().side.get(&hash).map(|(_, _, block)| block.clone()))
     }
 
     fn append_side(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {

@@ -21,16 +21,27 @@ pub(crate) struct RunningNode {
 }
 
 impl RunningNode {
-    /// Starts a node and waits until it has introduced itself.
-    pub(crate) fn start(datadir: &Path, arguments: &[&str]) -> Self {
-        let datadir = datadir.to_str().unwrap().to_owned();
-        let mut child = spacetime()
-            .args(["start", "--datadir", &datadir])
+    /// Starts a node and does not wait for it.
+    pub(crate) fn spawn(datadir: &Path, arguments: &[&str]) -> Child {
+        spacetime()
+            .args(["start", "--datadir", datadir.to_str().unwrap()])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Kills one that was not waited for.
+    pub(crate) fn end(mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts a node and waits until it has introduced itself.
+    pub(crate) fn start(datadir: &Path, arguments: &[&str]) -> Self {
+        let mut child = Self::spawn(datadir, arguments);
+        let datadir = datadir.to_str().unwrap().to_owned();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut introduction = Vec::new();
         while !introduction.last().is_some_and(|line: &String| line.starts_with("tip ")) {

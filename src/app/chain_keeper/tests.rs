@@ -2,10 +2,16 @@
 
 use std::net::IpAddr;
 
-use spacetime_core::chain::{DevelopmentBranch, DevelopmentChain, SpacetimeRules, development_genesis};
+use spacetime_core::Time;
+use spacetime_core::chain::{
+    BlockHeader, DevelopmentBranch, DevelopmentChain, HEADER_BYTES, SpacetimeRules, development_genesis,
+};
 
 use super::*;
 use crate::store::MemoryStore;
+
+/// Years after the blocks were made.
+const NOW: Now = Now::new(Time::ZERO, 1_800_000_000);
 
 /// Refuses what begins with this byte.
 struct Strict(u8);
@@ -49,11 +55,15 @@ impl Case {
 
     fn judge(&self, item: &Item) -> Vec<NodeCommand<SpacetimeRules>> {
         let from = Origin::Host(IpAddr::from([8, 8, 8, 8]));
-        self.keeper.judge(item, &from, Time::ZERO).unwrap()
+        self.keeper.judge(item, &from, NOW).unwrap()
     }
 
     fn judge_block(&self, bytes: &[u8]) -> Vec<NodeCommand<SpacetimeRules>> {
         self.judge(&Item::block(bytes).unwrap())
+    }
+
+    fn apply(&self, blocks: &[Bytes]) -> Vec<NodeCommand<SpacetimeRules>> {
+        self.keeper.apply(blocks, NOW).unwrap()
     }
 
     fn height(&self) -> u64 {
@@ -140,7 +150,7 @@ fn blocks_that_wait_for_one_that_sync_brings_follow_it() {
     let case = Case::new();
     case.judge_block(&case.blocks[2]);
     let brought: Vec<_> = case.blocks[..2].iter().map(|it| Bytes::from(it.clone())).collect();
-    let commands = case.keeper.apply(&brought).unwrap();
+    let commands = case.apply(&brought);
     assert_eq!(case.height(), 3);
     assert!(published(&commands).contains(&(Kind::Block, case.blocks[2].clone())));
     assert!(included(&commands) > 0, "what sync brings leaves the pool as well");
@@ -159,7 +169,7 @@ fn news_of_a_block_that_is_not_here_yet_is_looked_at_again() {
 #[test]
 fn what_this_node_publishes_is_judged_like_everything_else() {
     let case = Case::new();
-    let publish = |item: &Item| case.keeper.publish(item, Time::ZERO).unwrap();
+    let publish = |item: &Item| case.keeper.publish(item, NOW).unwrap();
     for (first, expected) in [(0xee, Verdict::Reject), (1, Verdict::Accept)] {
         let item = Item::transaction(&[first; 155]).unwrap();
         let (verdict, commands) = publish(&item);
@@ -193,15 +203,15 @@ fn hash(block: &[u8]) -> Hash {
 fn blocks_of_another_chain_are_kept_and_followed_once_they_are_heavier() {
     let case = Case::new();
     let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
-    case.keeper.apply(&blocks).unwrap();
+    case.apply(&blocks);
     let other = branch(&blocks[1], 4);
     // Three against three weigh the same.
     for end in 1..=3 {
-        let commands = case.keeper.apply(&other[end - 1..end]).unwrap();
+        let commands = case.apply(&other[end - 1..end]);
         assert_eq!(applied(&commands), (hash(&other[end - 1]), hash(&blocks[4])));
     }
     // What is there already is passed over.
-    let commands = case.keeper.apply(&other).unwrap();
+    let commands = case.apply(&other);
     assert_eq!(applied(&commands), (hash(&other[3]), hash(&other[3])));
     assert_eq!(case.height(), 6);
 
@@ -221,12 +231,12 @@ fn blocks_of_another_chain_are_kept_and_followed_once_they_are_heavier() {
 fn a_bad_block_of_another_chain_changes_nothing() {
     let case = Case::new();
     let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
-    case.keeper.apply(&blocks).unwrap();
+    case.apply(&blocks);
     let mut other = branch(&blocks[1], 4);
     let mut bad = other[3].to_vec();
     bad[226] = 0xee;
     other[3] = bad.into();
-    let commands = case.keeper.apply(&other).unwrap();
+    let commands = case.apply(&other);
     assert!(matches!(
         commands[0],
         NodeCommand::Sync(Command::Rejected { error: InvalidObject::Refused, .. })
@@ -235,5 +245,72 @@ fn a_bad_block_of_another_chain_changes_nothing() {
     // The same block in another body is good.
     let good = branch(&blocks[1], 4).remove(3);
     assert_eq!(hash(&good), hash(&other[3]));
-    assert_eq!(applied(&case.keeper.apply(&[good]).unwrap()).1, hash(&other[3]));
+    assert_eq!(applied(&case.apply(&[good])).1, hash(&other[3]));
+}
+
+#[test]
+fn a_heavier_chain_that_was_kept_and_not_followed_is_followed_when_it_comes_again() {
+    let case = Case::new();
+    let blocks: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
+    case.apply(&blocks);
+    // As a node leaves it that is killed between the two steps.
+    let other = branch(&blocks[1], 4);
+    let rules = &case.keeper.rules;
+    let checked = other.iter().map(|bytes| {
+        let (info, header) = (rules.check_block(bytes).unwrap(), rules.header_of(bytes).unwrap());
+        CheckedBlock { info, header, bytes }
+    });
+    case.keeper.store.append_side(&checked.collect::<Vec<_>>()).unwrap();
+    assert_eq!(applied(&case.apply(&other)), (hash(&other[3]), hash(&other[3])));
+    assert_eq!(case.height(), 6);
+    assert_eq!(applied(&case.apply(&other)), (hash(&other[3]), hash(&other[3])));
+}
+
+/// A block after this one that says it was made at this time.
+fn made_at(after: &[u8], timestamp: i64) -> Vec<u8> {
+    let mut block = branch(after, 1).remove(0).to_vec();
+    let header = BlockHeader::decode(&block[..HEADER_BYTES]).unwrap();
+    block[..HEADER_BYTES].copy_from_slice(&BlockHeader { timestamp, ..header }.to_bytes());
+    block
+}
+
+#[test]
+fn a_block_from_the_future_is_not_taken_and_nobody_is_blamed() {
+    let case = Case::new();
+    let latest = NOW.unix_seconds + MAX_AHEAD_SECONDS;
+    for timestamp in [latest + 1, i64::MAX] {
+        let ahead = made_at(&case.blocks[0], timestamp);
+        // Before its parent, and after it: it does not wait for it either.
+        assert_eq!(verdict(&case.judge_block(&ahead)), Verdict::Ignore);
+        case.judge_block(&case.blocks[0]);
+        assert_eq!(verdict(&case.judge_block(&ahead)), Verdict::Ignore);
+        assert_eq!(case.height(), 1);
+    }
+    assert_eq!(verdict(&case.judge_block(&made_at(&case.blocks[0], latest))), Verdict::Accept);
+}
+
+#[test]
+fn all_transactions_of_a_chain_that_is_followed_leave_the_pool() {
+    let case = Case::new();
+    let other: Vec<_> = case.blocks.iter().cloned().map(Bytes::from).collect();
+    case.apply(&branch(&development_genesis(), 4));
+    // They are stored beside the best chain one by one, and only the last one makes it heavier.
+    let counts: Vec<_> =
+        other.iter().map(|block| included(&case.apply(std::slice::from_ref(block)))).collect();
+    let all =
+        case.blocks.iter().map(|it| spacetime_core::chain::Block::decode(it).unwrap().transaction_count());
+    assert_eq!(counts, [0, 0, 0, 0, all.sum()]);
+}
+
+#[test]
+fn others_are_told_of_the_last_block_of_a_chain_that_is_no_higher() {
+    let case = Case::new();
+    let synced = Event::StateChanged { state: State::Synced };
+    let told = || published(&case.keeper.carry_out(&synced, NOW).unwrap());
+    case.apply(&branch(&development_genesis(), 2));
+    assert_eq!(told().len(), 1);
+    let heavier: Vec<_> = DevelopmentBranch::new(&development_genesis(), 2000).unwrap().take(2).collect();
+    case.apply(&heavier.iter().cloned().map(Bytes::from).collect::<Vec<_>>());
+    assert_eq!(told(), [(Kind::Block, heavier[1].clone())]);
+    assert!(told().is_empty());
 }

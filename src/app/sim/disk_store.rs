@@ -64,11 +64,8 @@ fn replay(chain: &MemoryStore, rules: &SpacetimeRules, kind: u8, record: &[u8]) 
         return chain.reorganise(u64::from_le_bytes(*fork_height), &branch).ok();
     }
     let info = rules.check_block(record).ok()?;
-    let parent = match chain.height_of(info.parent).ok()? {
-        Some(height) => chain.headers(height, 1).ok()?.pop(),
-        None => chain.side_header(info.parent).ok()?,
-    };
-    rules.check_link(&rules.read_header(&parent?).ok()?, &info).ok()?;
+    let parent = chain.header_of(info.parent).ok()??;
+    rules.check_link(&rules.read_header(&parent).ok()?, &info).ok()?;
     let checked = [CheckedBlock { info, header: rules.header_of(record).ok()?, bytes: record }];
     match kind {
         BLOCK => chain.append(&checked).ok(),
@@ -115,21 +112,25 @@ impl ChainStore for DiskStore {
         self.chain.headers(from_height, max_headers)
     }
 
+    fn headers_after(&self, locator: &[Hash], max_headers: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.chain.headers_after(locator, max_headers)
+    }
+
     fn block(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.chain.block(height)
+    }
+
+    fn header_of(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.chain.header_of(hash)
+    }
+
+    fn block_of(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.chain.block_of(hash)
     }
 
     fn append(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {
         self.write_blocks(BLOCK, blocks)?;
         self.chain.append(blocks)
-    }
-
-    fn side_header(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
-        self.chain.side_header(hash)
-    }
-
-    fn side_block(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
-        self.chain.side_block(hash)
     }
 
     fn append_side(&self, blocks: &[CheckedBlock<'_>]) -> Result<(), StoreError> {

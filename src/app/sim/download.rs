@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use spacetime_core::chain::{
     ChainRules, HeaderInfo, InvalidObject, SpacetimeRules, block_hash, development_genesis,
 };
-use spacetime_core::{Address, Event, Hash, Identity, Severity, Time};
+use spacetime_core::{Address, Event, Hash, Identity, Now, Severity, Time};
 use spacetime_node::{Config, Node, NodeEvent, Start};
 use spacetime_relay::{Event as RelayEvent, Verdict};
 use spacetime_simulator::{Application, Effects, Simulation, node_address};
@@ -149,10 +149,11 @@ impl Application<Node<SpacetimeRules>> for Keeper {
         event: &Event<NodeEvent<SpacetimeRules>>,
         effects: &mut Effects<spacetime_node::NodeCommand<SpacetimeRules>>,
     ) {
+        let now = Now::new(effects.now(), effects.unix_seconds());
         let commands = match event {
-            Event::Behaviour(NodeEvent::Sync(event)) => self.0.carry_out(event),
+            Event::Behaviour(NodeEvent::Sync(event)) => self.0.carry_out(event, now),
             Event::Behaviour(NodeEvent::Relay(RelayEvent::Received { item, host, .. })) => {
-                self.0.judge(item, host, effects.now())
+                self.0.judge(item, host, now)
             }
             _ => return,
         };

@@ -11,7 +11,7 @@ use spacetime_core::chain::{
 };
 use spacetime_core::wire::{Decode as _, MAX_HEADERS, ProofSubmission};
 use spacetime_core::{
-    Address, Direction, Event, Hash, Identity, NetworkBehaviour, Origin, Peer, Rng, Swarm, Time,
+    Address, Direction, Event, Hash, Identity, NetworkBehaviour, Now, Origin, Peer, Rng, Swarm, Time,
 };
 use spacetime_node::{Config, Node, NodeCommand, NodeEvent, Start};
 use spacetime_relay::{Event as RelayEvent, Item, Kind, Mark, Verdict};
@@ -429,12 +429,13 @@ struct NodeApplication {
 
 impl Application<SimulatedNode> for NodeApplication {
     fn on_event(&mut self, event: &Event<SimulatedNodeEvent>, effects: &mut Effects<SimulatedNodeCommand>) {
+        let now = Now::new(effects.now(), effects.unix_seconds());
         for (item, host) in std::mem::take(&mut self.postponed) {
-            tell(self.keeper.judge(&item, &host, effects.now()), effects);
+            tell(self.keeper.judge(&item, &host, now), effects);
         }
         match event {
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Sync(event))) => {
-                tell(self.keeper.carry_out(event), effects);
+                tell(self.keeper.carry_out(event, now), effects);
             }
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Relay(RelayEvent::Received {
                 item,
@@ -444,7 +445,7 @@ impl Application<SimulatedNode> for NodeApplication {
                 if self.rng.chance(1, 4) {
                     self.postponed.push((item.clone(), host.clone()));
                 } else {
-                    tell(self.keeper.judge(item, host, effects.now()), effects);
+                    tell(self.keeper.judge(item, host, now), effects);
                 }
             }
             Event::Behaviour(SimulatedNodeEvent::Node(NodeEvent::Peers(event))) => {

@@ -12,5 +12,5 @@ mod transaction;
 pub use block::{Block, MIN_BLOCK_BYTES, Proof, block_hash};
 pub use development::{DevelopmentBranch, DevelopmentChain, development_genesis};
 pub use header::{BlockHeader, HEADER_BYTES, UNSIGNED_HEADER_BYTES};
-pub use rules::{ChainRules, HeaderInfo, InvalidObject, SpacetimeRules};
+pub use rules::{ChainRules, HeaderInfo, InvalidObject, MAX_AHEAD_SECONDS, SpacetimeRules};
 pub use transaction::{TRANSACTION_BYTES, Transaction, UNSIGNED_TRANSACTION_BYTES, transaction_root};

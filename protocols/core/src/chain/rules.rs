@@ -67,6 +67,11 @@ pub struct HeaderInfo {
     pub weight: u64,
 }
 
+/// How far ahead of the wall clock a block may say that it was made (Bitcoin). One that is further ahead
+/// has to wait, and nobody is charged for it: it may be our clock that is wrong. But no block may be older
+/// than its parent, so one from the year 3000 would be the last one of its chain.
+pub const MAX_AHEAD_SECONDS: i64 = 2 * 3600;
+
 /// How much harder than its parent a block may be for the difference to count: what Bitcoin lets a
 /// whole retargeting period change.
 const MAX_WEIGHT_GROWTH: u64 = 4;

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject};
+use spacetime_core::chain::{ChainRules, HeaderInfo, InvalidObject, MAX_AHEAD_SECONDS};
 use spacetime_core::wire::{GetHeaders, Headers, Locate, MAX_LOCATOR_HASHES, MessageType};
 use spacetime_core::{ConnectionId, Context, Expect, Offence, RequestId, SendError, Time, Violation};
 
@@ -35,10 +35,6 @@ const SHORT_PLACE_TIME: Duration = Duration::from_secs(1);
 /// 5 KB, of which many can be under way at once, and that tell a chain that was made up from one that is
 /// worth asking for.
 pub(super) const FIRST_HEADERS: usize = 16;
-
-/// Headers from further ahead of the wall clock than this have to wait (Bitcoin). The peer need not be
-/// to blame: it may be our clock that is wrong.
-const MAX_AHEAD_SECONDS: i64 = 2 * 3600;
 
 /// What a peer is asked next.
 #[derive(Clone, Copy, PartialEq, Eq)]
