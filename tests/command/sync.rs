@@ -13,6 +13,9 @@ fn height(status: &Value) -> u64 {
     status["tip"]["height"].as_u64().unwrap()
 }
 
+/// The length of the chain.
+const BLOCKS: u64 = 3000;
+
 /// Blocks ahead of the last stored one that may have been asked for.
 const WINDOW_BLOCKS: u64 = 1024;
 
@@ -82,8 +85,6 @@ impl Campaign {
         assert_eq!(stdout(&output), format!("verified {} blocks, tip {BLOCKS} {tip}\n", BLOCKS + 1));
     }
 }
-
-const BLOCKS: u64 = 3000;
 
 /// The height of the chain with which a node has started.
 fn tip_height(node: &RunningNode) -> u64 {
