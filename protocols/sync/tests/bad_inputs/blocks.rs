@@ -116,8 +116,8 @@ fn a_block_twice() {
 
 #[test]
 fn a_block_that_is_asked_for_later() {
-    let all = blocks(20);
-    let case = Case::asked_for(&all).gives_block(&all[19]);
+    let all = blocks(10);
+    let case = Case::asked_for(&all).gives_block(&all[9]);
     case.leaves(after(Charge::Unsolicited(BLOCK), -2, 0), 6 * KIB);
 }
 

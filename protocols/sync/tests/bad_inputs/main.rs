@@ -118,6 +118,14 @@ impl Case {
         self.lone.sent(self.peer).into_iter().map(|(message_type, _)| message_type).collect()
     }
 
+    /// How many headers the peer was asked for since the last call.
+    fn asked_headers(&mut self) -> Option<usize> {
+        let sent = self.lone.sent(self.peer).into_iter();
+        let is_question = |it: &MessageType| [MessageType::GET_HEADERS, MessageType::LOCATE].contains(it);
+        let (_, payload) = sent.filter(|(message_type, _)| is_question(message_type)).last()?;
+        Some(i32::from_le_bytes(*payload.last_chunk().unwrap()) as usize)
+    }
+
     /// Bytes arrive, and the application does what is to be done.
     fn gives(mut self, bytes: &[u8]) -> Self {
         let handle = || self.lone.give_bytes(self.peer, bytes);
