@@ -122,7 +122,7 @@ impl Case {
     fn asked_headers(&mut self) -> Option<usize> {
         let sent = self.lone.sent(self.peer).into_iter();
         let is_question = |it: &MessageType| [MessageType::GET_HEADERS, MessageType::LOCATE].contains(it);
-        let (_, payload) = sent.filter(|(message_type, _)| is_question(message_type)).last()?;
+        let (_, payload) = sent.rev().find(|(message_type, _)| is_question(message_type))?;
         Some(i32::from_le_bytes(*payload.last_chunk().unwrap()) as usize)
     }
 
