@@ -4,7 +4,7 @@
 //!
 //! # Why bodies are in the same file as everything else
 //!
-//! Append-only files for bodies, with only their places in redb, were measured and not built: 10,000 blocks
+//! Append-only files for bodies, with only their places in redb, were measured and not built: 3,000 blocks
 //! of 100 KiB in durable batches of 8 MB cost 124 us of CPU each in redb, and 54 us in such a file. Of a
 //! download over loopback, encrypted and checked, that difference is 13 % of what the node does that
 //! synchronises, and less of the time that it takes: the store works while others download. It is worth less
