@@ -10,6 +10,7 @@ use spacetime_core::wire::{GetBlock, MessageType};
 use spacetime_core::{ConnectionId, Context, Expect, Hash, Time};
 
 use super::headers::MAX_WAITING_HEADERS;
+use super::peers::Peer;
 use super::{Asked, Downloader, Request};
 use crate::effect::Event;
 
@@ -327,9 +328,17 @@ impl<R: ChainRules> Downloader<R> {
         }
     }
 
-    /// Whether no block of what is followed has come yet, or none comes any more.
+    /// Whether no block of what is followed has come yet, or the next one does not come, however often it was
+    /// asked for, or nobody is left to be asked for it.
     fn is_doubtful(&self) -> bool {
-        self.followed.window.len() > 0 && (!self.is_chain_proven || self.next_block_failures > 0)
+        let Some(next) = self.followed.window.next() else { return false };
+        let staller = self.staller().map(|(staller, _)| staller);
+        let may_send = |(connection, peer): (ConnectionId, &Peer)| {
+            Some(connection) != staller && peer.can_send(next.height) && peer.missed != Some(next.hash)
+        };
+        let failures = self.next_block_failures;
+        !self.is_chain_proven
+            || failures > 0 && (failures >= self.config.max_retries() || !self.peers.iter().any(may_send))
     }
 
     /// A rival takes the place of what was followed after `fork`. So many blocks of it are verified.
