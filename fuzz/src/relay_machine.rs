@@ -15,8 +15,8 @@ use spacetime_core::{
     PeerInfo, Rng, Signal, Violation,
 };
 use spacetime_relay::{
-    CAPABILITY, CAPABILITY_VERSION, Command, Config, Item, Kind, MAX_FETCHES, MAX_PENDING_ITEMS, MemoryPool,
-    Relay, Verdict,
+    CAPABILITY, CAPABILITY_VERSION, Command, Config, Item, Kind, MAX_FETCHES_PER_HOST, MAX_PENDING_ITEMS,
+    MemoryPool, Relay, Verdict,
 };
 
 use super::chain::{self, HEIGHT, real};
@@ -358,7 +358,7 @@ impl Script {
         let relay = &self.driver.swarm.behaviour().relay;
         // What has waited for too long waits no more, which nobody says.
         assert!(relay.pending().0 <= self.waiting.len().min(MAX_PENDING_ITEMS));
-        assert!(relay.fetches() <= MAX_FETCHES);
+        assert!(relay.fetches() <= MAX_FETCHES_PER_HOST * self.connections.len());
     }
 
     /// Nothing happens any more.

@@ -108,6 +108,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// the chain is stored, and those that were waiting for it as well.
     pub fn judge(&self, item: &Item, from: &Origin, now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let mut commands = Vec::new();
+        lock(&self.orphans).drop_old(now.time);
         let verdict = self.decide(item, Some(from), now, &mut commands)?;
         commands.insert(0, NodeCommand::Relay(RelayCommand::Verdict { id: item.id(), verdict }));
         Ok(commands)
@@ -188,7 +189,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     fn adopt(&self, tip: HeaderInfo, now: Now, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
         let mut tip = tip;
         loop {
-            let children = lock(&self.orphans).take_children(tip.hash);
+            let children = lock(&self.orphans).take_children(&tip);
             let items = children.iter().filter_map(|frame| {
                 let bytes = frame.decode::<NewBlock<'_>>().ok()?.bytes;
                 let info = self.rules.check_block(bytes).ok().filter(|info| !is_ahead(info, now))?;

@@ -37,8 +37,14 @@ const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// Clients that are answered at a time.
 const MAX_CLIENTS: usize = 8;
 
-/// How long a client may take to ask and to read, and a disk to store what it wants.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to ask, as long again to read, and the node in between to answer.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client waits for all of that.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(16);
+
+/// What is answered when the node has no time: its disk is slow, or it checks many blocks.
+const BUSY: &str = "the node is busy; it may still do what it was asked to";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,10 +89,9 @@ impl ControlSocket {
                     let node = node.clone();
                     tokio::spawn(async move {
                         let _permit = permit;
-                        match timeout(CLIENT_TIMEOUT, answer(stream, &node)).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(error)) => tracing::debug!(%error, "control client"),
-                            Err(_) => tracing::debug!("control client was too slow"),
+                        let answered = converse(stream, |question| question.answer(&node)).await;
+                        if let Err(error) = answered {
+                            tracing::debug!(%error, "control client");
                         }
                     });
                 }
@@ -106,21 +111,29 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn answer(mut stream: UnixStream, node: &NodeHandle) -> io::Result<()> {
+/// Reads a question, and writes the answer that `answer` has, if it has one in time.
+async fn converse<A: Future<Output = Result<Vec<u8>, String>>>(
+    mut stream: UnixStream,
+    answer: impl FnOnce(Question) -> A,
+) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut question = String::new();
-    BufReader::new(read.take(MAX_QUESTION_BYTES)).read_line(&mut question).await?;
+    let mut read = BufReader::new(read.take(MAX_QUESTION_BYTES));
+    timeout(STEP_TIMEOUT, read.read_line(&mut question)).await??;
     let answer = match serde_json::from_str::<Question>(&question) {
-        Ok(question) => question.answer(node).await,
+        Ok(question) => timeout(STEP_TIMEOUT, answer(question)).await.unwrap_or_else(|_| Err(BUSY.into())),
         Err(error) => Err(format!("cannot read the question: {error}")),
     };
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => serde_json::to_vec(&Refusal { error })?,
     };
-    write.write_all(&answer).await?;
-    write.write_all(b"\n").await?;
-    write.shutdown().await
+    let written = async {
+        write.write_all(&answer).await?;
+        write.write_all(b"\n").await?;
+        write.shutdown().await
+    };
+    timeout(STEP_TIMEOUT, written).await?
 }
 
 /// Asks the node that runs in a data folder for its status. An error if none does.
@@ -145,7 +158,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
         stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
         io::Result::Ok(answer)
     };
-    let answer = timeout(2 * CLIENT_TIMEOUT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let answer = timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| io::ErrorKind::TimedOut)??;
     if let Ok(Refusal { error }) = serde_json::from_slice(&answer) {
         return Ok(Err(error));
     }
@@ -162,4 +175,36 @@ fn with_short_path<T>(path: &Path, f: impl FnOnce(PathBuf) -> io::Result<T>) -> 
     };
     let folder = File::open(folder)?;
     f(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ask_and_wait(answer_after: Duration) -> String {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let answer = move |_| async move {
+            tokio::time::sleep(answer_after).await;
+            Ok(b"7".to_vec())
+        };
+        let conversation = tokio::spawn(converse(server, answer));
+        client.write_all(b"{\"command\":\"status\"}\n").await.unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        conversation.await.unwrap().unwrap();
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_a_busy_node_is_told_so() {
+        assert_eq!(ask_and_wait(Duration::from_secs(4)).await, "7\n");
+        assert_eq!(ask_and_wait(Duration::from_secs(6)).await, format!("{{\"error\":\"{BUSY}\"}}\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_nothing_is_not_waited_for() {
+        let (_client, server) = UnixStream::pair().unwrap();
+        let result = converse(server, |_| async { Ok(Vec::new()) }).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -14,15 +14,15 @@ use spacetime_relay::{Item, Pool, PoolLimits};
 ///
 /// A block without a parent costs its sender nothing: nobody can say whether it is good. Its host takes
 /// the room of its own blocks first, so that it pushes out nobody else's; and what is not used within
-/// ten minutes has come by sync, or is of no use. A restart forgets all of it.
+/// ten minutes, or is no higher than the tip, has come by sync, or is of no use. A restart forgets all of it.
 const LIMITS: PoolLimits =
     PoolLimits { max_count: 256, max_bytes: 32 * 1024 * 1024, lifetime: Duration::from_secs(600) };
 
 /// How far above the tip a block may be: what is higher comes by sync long before its parent is here.
 const MAX_LEAD: u64 = 100;
 
-/// Blocks that wait for their parents, by parent and by their own hash.
-pub(super) struct Orphans(Pool<(Hash, Hash), Frame>);
+/// Blocks that wait for their parents, by parent and by their own name, and their heights.
+pub(super) struct Orphans(Pool<(Hash, Hash), (u64, Frame)>);
 
 impl Orphans {
     pub(super) fn new() -> Self {
@@ -42,14 +42,24 @@ impl Orphans {
         if (tip.height..=tip.height.saturating_add(MAX_LEAD)).contains(&info.height) {
             let frame = item.frame().clone();
             let bytes = frame.held_bytes();
-            self.0.insert((info.parent, item.id()), frame, bytes, from.cloned(), now);
+            self.0.insert((info.parent, item.id()), (info.height, frame), bytes, from.cloned(), now);
         }
     }
 
-    /// Takes out the blocks that follow this one.
-    pub(super) fn take_children(&mut self, parent: Hash) -> Vec<Frame> {
-        let keys: Vec<_> = self.0.range((parent, Hash::ZERO)..=(parent, Hash([0xff; 32]))).copied().collect();
-        keys.iter().filter_map(|key| self.0.remove(key)).collect()
+    /// Takes out the blocks that follow the tip, and drops those that are no higher than it.
+    pub(super) fn take_children(&mut self, tip: &HeaderInfo) -> Vec<Frame> {
+        let low = self.0.iter().filter(|(_, (height, _))| *height <= tip.height).map(|(key, _)| *key);
+        for key in low.collect::<Vec<_>>() {
+            self.0.remove(&key);
+        }
+        let of_tip = (tip.hash, Hash::ZERO)..=(tip.hash, Hash([0xff; 32]));
+        let keys: Vec<_> = self.0.range(of_tip).copied().collect();
+        keys.iter().filter_map(|key| self.0.remove(key)).map(|(_, frame)| frame).collect()
+    }
+
+    /// Drops what has been there for too long.
+    pub(super) fn drop_old(&mut self, now: Time) {
+        self.0.drop_old(now);
     }
 }
 
@@ -92,8 +102,8 @@ mod tests {
             orphans.insert(&Item::block(&bytes).unwrap(), &flood, &tip, Some(&host(2)), Time::ZERO);
         }
         assert_eq!(orphans.0.len(), 256);
-        assert_eq!(orphans.take_children(infos[1].hash), [item.frame().clone()]);
-        assert!(orphans.take_children(infos[1].hash).is_empty());
+        assert_eq!(orphans.take_children(&infos[1]), [item.frame().clone()]);
+        assert!(orphans.take_children(&infos[1]).is_empty());
     }
 
     #[test]
@@ -102,14 +112,30 @@ mod tests {
         let infos = infos(&blocks);
         let mut orphans = Orphans::new();
         let item = Item::block(&blocks[1]).unwrap();
-        for (height, is_kept) in [(0, false), (1, true), (101, true), (102, false)] {
+        let parent = HeaderInfo { height: 0, ..infos[0] };
+        for (height, is_kept) in [(0, false), (1, true), (2, true), (101, true), (102, false)] {
             let info = HeaderInfo { height, ..infos[1] };
             orphans.insert(&item, &info, &infos[0], None, Time::ZERO);
-            assert_eq!(!orphans.take_children(info.parent).is_empty(), is_kept, "{height}");
+            assert_eq!(!orphans.take_children(&parent).is_empty(), is_kept, "{height}");
         }
         orphans.insert(&item, &infos[1], &infos[0], None, Time::ZERO);
-        let later = Time::from_epoch(Duration::from_secs(600));
-        orphans.insert(&item, &HeaderInfo { parent: Hash::ZERO, ..infos[1] }, &infos[0], None, later);
-        assert!(orphans.take_children(infos[1].parent).is_empty());
+        orphans.drop_old(Time::from_epoch(Duration::from_secs(599)));
+        assert_eq!(orphans.0.len(), 1);
+        orphans.drop_old(Time::from_epoch(Duration::from_secs(600)));
+        assert!(orphans.0.is_empty());
+    }
+
+    #[test]
+    fn what_the_chain_has_grown_beyond_is_dropped() {
+        let blocks: Vec<_> = DevelopmentChain::new(1, 500).take(3).collect();
+        let infos = infos(&blocks);
+        let mut orphans = Orphans::new();
+        for (block, info) in blocks.iter().zip(&infos).skip(1) {
+            let beside = HeaderInfo { parent: Hash::of(block), ..*info };
+            orphans.insert(&Item::block(block).unwrap(), &beside, &infos[0], None, Time::ZERO);
+        }
+        assert!(orphans.take_children(&infos[1]).is_empty());
+        assert_eq!(orphans.0.len(), 1, "the higher one may still be of use");
+        assert!(orphans.take_children(&infos[2]).is_empty() && orphans.0.is_empty());
     }
 }

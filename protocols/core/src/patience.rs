@@ -45,6 +45,12 @@ impl Patience {
         Self { began, timeout, held_before: held.time }
     }
 
+    /// The same with another timeout.
+    #[must_use]
+    pub const fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     /// When it began.
     pub const fn began(&self) -> Time {
         self.began
@@ -93,6 +99,7 @@ mod tests {
         assert_eq!(patience.ends(at(101), held(50, false)), at(108));
         assert_eq!(patience.ends(at(105), held(53, false)), at(111));
         assert_eq!(patience.ends(at(500), held(450, false)), at(132), "but not for ever");
+        assert_eq!(patience.with_timeout(SECOND).ends(at(500), held(52, false)), at(103));
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! What peers announce, and what becomes of it.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use spacetime_core::chain::ChainRules;
-use spacetime_core::wire::{Announce, Fetch, Hashes, MAX_ANNOUNCED, MessageType};
+use spacetime_core::wire::{Announce, Fetch, Hashes, MAX_ANNOUNCED};
 use spacetime_core::{ConnectionId, Context, Hash, Offence, Signal};
 
-use crate::fetch::{Ask, Failed};
-use crate::item::{Item, Kind};
+use crate::fetch::{Ask, Failed, Next};
+use crate::item::Kind;
 use crate::mempool::Mempool;
+use crate::seen::Mark;
 use crate::{Event, Relay};
 
-/// What a peer is charged with that announced an item with another size than it has. The name of an
-/// item says what it is to the last bit, so no honest peer does that.
-const FALSE_SIZE: Offence = Offence::Other("an item was announced with another size than it has");
+/// What a peer is charged with that announced an item with another size or type than it has. The name
+/// of an item says what it is to the last bit, so no honest peer does that.
+const FALSE_ANNOUNCEMENT: Offence = Offence::Other("an item was announced as something else than it is");
 
 impl<R: ChainRules, M: Mempool> Relay<R, M> {
     /// A peer has items. Those that are new are asked for, each of one peer.
@@ -29,26 +29,33 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         for announced in announce.iter() {
             let Some(kind) = Kind::of(announced.message_type) else { continue };
             let id = announced.id;
+            let block_hash = (kind == Kind::Block).then_some(id);
             if let Some(waiting) = self.pending.get_mut(&id) {
                 waiting.add_holder(from, false);
                 continue;
             }
-            if self.seen.get(&id, now).is_some() {
+            if let Some(mark) = self.seen.get(&id, now) {
+                if mark == Mark::Ignored {
+                    self.say_who_has(cx, block_hash, from);
+                }
                 continue;
             }
             if self.is_quiet {
                 // Whoever downloads the chain wants to know who has more of it.
-                self.say_who_has(cx, (kind == Kind::Block).then_some(id), from);
+                self.say_who_has(cx, block_hash, from);
                 continue;
             }
-            if self.fetches.add_other(&announced, from) {
-                continue;
-            }
-            if self.fetches.has_room(from) && self.takes_from(from, now) {
-                self.fetches.insert(cx, announced, from);
-                asks.push(Ask { from, id });
+            let is_taken = if self.fetches.contains(&id) {
+                self.fetches.add_other(cx, &announced, kind, from)
             } else {
-                self.say_who_has(cx, (kind == Kind::Block).then_some(id), from);
+                let is_asked = self.fetches.has_room(from)
+                    && self.takes_from(from, now)
+                    && self.fetches.insert(cx, &announced, kind, from);
+                asks.extend(is_asked.then_some(Ask { from, id }));
+                is_asked
+            };
+            if !is_taken {
+                self.say_who_has(cx, block_hash, from);
                 self.count(from, |it| it.dropped += 1);
             }
         }
@@ -94,13 +101,11 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
 
     /// Peers have not sent what they announced for long enough.
     pub(crate) fn on_fetch_deadline(&mut self, cx: &mut Context<'_, Event>) {
-        // However much one did not send, it is one failure.
-        let mut silent = BTreeSet::new();
         let mut all = Vec::new();
         while let Some(failed) = self.fetches.pop_due(cx) {
             self.count(failed.by, |it| it.not_sent += 1);
-            if failed.is_late && silent.insert(failed.by) {
-                cx.report(failed.by, Offence::NoAnswer(failed.message_type));
+            if failed.is_charged {
+                cx.report(failed.by, Offence::NoAnswer(failed.kind.message_type()));
             }
             all.push(failed);
         }
@@ -115,17 +120,26 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
 
     /// Whom to ask in the place of a peer; of a block that nobody can be asked for sync hears.
     fn turn_away(&mut self, cx: &mut Context<'_, Event>, failed: Failed) -> Option<Ask> {
-        if failed.next.is_none() && failed.message_type == MessageType::NEW_BLOCK {
-            self.say_who_has(cx, Some(failed.id), failed.by);
+        match failed.next {
+            Next::Ask(ask) => Some(ask),
+            Next::GiveUp(have_it) => {
+                have_it.into_iter().for_each(|peer| self.say_who_has(cx, Some(failed.id), peer));
+                None
+            }
         }
-        failed.next
     }
 
     /// An item has come, and need not be waited for any more. Who has it, as far as they said.
-    pub(crate) fn arrived(&mut self, cx: &mut Context<'_, Event>, item: &Item) -> Vec<ConnectionId> {
-        let arrived = self.fetches.arrived(&item.id, item.payload().len());
+    pub(crate) fn arrived(
+        &mut self,
+        cx: &mut Context<'_, Event>,
+        id: &Hash,
+        kind: Kind,
+        payload_bytes: usize,
+    ) -> Vec<ConnectionId> {
+        let arrived = self.fetches.arrived(id, kind, payload_bytes);
         for liar in arrived.liars {
-            cx.report(liar, FALSE_SIZE);
+            cx.report(liar, FALSE_ANNOUNCEMENT);
         }
         arrived.holders.to_vec()
     }

@@ -101,7 +101,7 @@ impl Config {
         self
     }
 
-    /// How long a peer may take to send what it announced, and a second more for every 256 KiB. 3 s.
+    /// How long a peer may take to send what it announced, and a second more for every 128 KiB. 3 s.
     #[must_use]
     pub const fn with_fetch_timeout(mut self, timeout: Duration) -> Self {
         self.fetch_timeout = timeout;

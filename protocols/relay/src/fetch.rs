@@ -2,64 +2,80 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use smallvec::SmallVec;
-use spacetime_core::wire::{Announced, MessageType};
-use spacetime_core::{ConnectionId, ConnectionMap, Context, Deadlines, Hash, Patience, Time};
+use spacetime_core::wire::{Announced, MessageType, Priority};
+use spacetime_core::{ConnectionId, Context, Deadlines, Hash, Origin, Patience, Peer, Time};
 
 use crate::Event;
+use crate::announcers::Announcers;
+use crate::item::Kind;
 
-/// Items that are waited for.
-///
-/// # Security
-///
-/// Announcing costs an attacker 37 bytes for each, and makes us keep 160 for as long as it may take to
-/// send the item: 0.7 MB, of which one peer can take an eighth.
-pub const MAX_FETCHES: usize = 4096;
-/// Of one peer.
-pub const MAX_FETCHES_PER_PEER: usize = MAX_FETCHES / 8;
-
-/// Peers that can be asked for an item in the place of the one that was.
-const MAX_OTHERS: usize = 8;
-
-/// How many bytes a peer must send in a second.
-const MIN_BYTES_PER_SECOND: u64 = 256 * 1024;
+/// How many bytes a peer must send in a second. One of ours with all its 48 sessions busy has 213 KiB for
+/// each, by the seed's limit of 10 MiB/s.
+const MIN_BYTES_PER_SECOND: u64 = 128 * 1024;
 
 /// How long an item is waited for, whoever is asked: the largest one from one peer that is as slow as
-/// may be, and as long again for others. What is new for longer comes by sync, or is old.
-const MAX_WAIT: Duration = Duration::from_secs(120);
+/// may be, and nearly as long again for others. What is new for longer comes by sync, or is old.
+const MAX_WAIT: Duration = Duration::from_secs(240);
 
-/// A peer that says it has an item, and how large it says that is.
+/// What a peer says of an item: that it has it, and what it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Announcer {
-    connection: ConnectionId,
+struct Claim {
+    by: ConnectionId,
     payload_bytes: u32,
+    kind: Kind,
+    /// It was asked in vain, and is not asked again.
+    was_asked: bool,
 }
 
 /// An item that is waited for.
 #[derive(Debug)]
 struct Wanted {
-    message_type: MessageType,
-    asked: Announcer,
-    /// Until it has had the time that an item takes which is as large as it said.
+    /// Of who is asked.
+    asked: Claim,
+    /// Until it has had the time for all that it was asked for before, and for an item as large as it said.
     patience: Patience,
-    others: SmallVec<[Announcer; 2]>,
-    /// Who was asked in vain, and is not asked again.
-    tried: SmallVec<[Announcer; 2]>,
+    /// Of all others who say that they have it.
+    others: SmallVec<[Claim; 2]>,
     /// When it is waited for no more.
     until: Time,
 }
 
 impl Wanted {
-    fn announcers(&self) -> impl Iterator<Item = Announcer> {
-        [self.asked].into_iter().chain(self.others.iter().copied()).chain(self.tried.iter().copied())
+    fn claims(&self) -> impl Iterator<Item = Claim> {
+        [self.asked].into_iter().chain(self.others.iter().copied())
     }
 
-    /// The least that any peer says it takes. An item is as large as it is, so whoever says more lies,
-    /// or who says less: neither shall make the others wait.
-    fn payload_bytes(&self) -> u32 {
-        self.announcers().map(|it| it.payload_bytes).min().unwrap_or(0)
+    /// Who can be asked instead.
+    fn others(&self, announcers: &Announcers) -> impl Iterator<Item = Claim> {
+        self.others.iter().copied().filter(|it| !it.was_asked && announcers.may_ask(it.by))
+    }
+
+    /// When to turn to somebody else.
+    ///
+    /// # Security
+    ///
+    /// While there is nobody else, a peer has the time of its patience. Otherwise it has that of the item
+    /// alone, by the least that anybody says it takes: an item is as large as it is, so whoever says more
+    /// lies, or who says less, and neither shall make the others wait. Whom this node holds back itself has
+    /// more, unless the question has not even left.
+    fn turns_at(&self, cx: &Context<'_, Event>, announcers: &Announcers, timeout: Duration) -> Time {
+        let peer = self.asked.by;
+        let ends = if self.others(announcers).next().is_none() {
+            cx.patience_ends(peer, &self.patience)
+        } else {
+            let least = self.claims().map(|it| it.payload_bytes).min().unwrap_or(0);
+            let time = time_for(timeout, least.into());
+            if has_left(cx, peer) {
+                cx.patience_ends(peer, &self.patience.with_timeout(time))
+            } else {
+                self.patience.began() + time
+            }
+        };
+        ends.min(self.until)
     }
 }
 
@@ -69,8 +85,7 @@ pub(crate) struct Fetches {
     timeout: Duration,
     wanted: BTreeMap<Hash, Wanted>,
     deadlines: Deadlines<Hash>,
-    /// How many each peer was asked for.
-    asked: ConnectionMap<usize>,
+    announcers: Announcers,
 }
 
 /// An item that is to be asked for now.
@@ -81,15 +96,24 @@ pub(crate) struct Ask {
 }
 
 /// A peer that did not send what it announced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Failed {
     pub(crate) id: Hash,
     pub(crate) by: ConnectionId,
-    pub(crate) message_type: MessageType,
-    /// It was asked, and has had the time that an item takes which is as large as it said.
-    pub(crate) is_late: bool,
-    /// Who is asked instead, if there is somebody.
-    pub(crate) next: Option<Ask>,
+    /// What it said that the item is.
+    pub(crate) kind: Kind,
+    /// It had the time that was its due, and was not charged since it was asked.
+    pub(crate) is_charged: bool,
+    pub(crate) next: Next,
+}
+
+/// What becomes of an item that a peer did not send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// Somebody else is asked.
+    Ask(Ask),
+    /// It is waited for no more. These say that it is a block, and were not asked in vain before.
+    GiveUp(SmallVec<[ConnectionId; 2]>),
 }
 
 /// An item that has come.
@@ -97,67 +121,106 @@ pub(crate) struct Failed {
 pub(crate) struct Arrived {
     /// Who has it, as far as they said.
     pub(crate) holders: SmallVec<[ConnectionId; 8]>,
-    /// Who announced it with another size than it has.
+    /// Who announced it as something else than it is.
     pub(crate) liars: SmallVec<[ConnectionId; 2]>,
 }
 
 impl Fetches {
-    pub(crate) const fn new(timeout: Duration) -> Self {
-        Self { timeout, wanted: BTreeMap::new(), deadlines: Deadlines::new(), asked: ConnectionMap::new() }
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            wanted: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            announcers: Announcers::default(),
+        }
     }
 
-    /// A peer has an item that is waited for. False if it is not.
-    pub(crate) fn add_other(&mut self, item: &Announced, from: ConnectionId) -> bool {
+    /// A peer is there.
+    pub(crate) fn enter(&mut self, connection: ConnectionId, peer: &Peer) {
+        self.announcers.enter(connection, peer);
+    }
+
+    /// Whether an item is waited for.
+    pub(crate) fn contains(&self, id: &Hash) -> bool {
+        self.wanted.contains_key(id)
+    }
+
+    /// A peer has an item that is waited for. False if that cannot be noted.
+    pub(crate) fn add_other(
+        &mut self,
+        cx: &Context<'_, Event>,
+        item: &Announced,
+        kind: Kind,
+        from: ConnectionId,
+    ) -> bool {
         let Some(wanted) = self.wanted.get_mut(&item.id) else { return false };
-        let is_known = wanted.announcers().any(|it| it.connection == from);
-        if !is_known && wanted.others.len() + wanted.tried.len() < MAX_OTHERS {
-            let was = wanted.payload_bytes();
-            wanted.others.push(Announcer { connection: from, payload_bytes: item.payload_bytes });
-            if item.payload_bytes < was {
-                let at = wanted.patience.began() + time_for(self.timeout, item.payload_bytes);
-                self.deadlines.set_earlier(item.id, at);
-            }
+        if wanted.claims().any(|it| it.by == from) {
+            return true;
         }
+        if !self.announcers.note(from) {
+            return false;
+        }
+        let payload_bytes = item.payload_bytes;
+        wanted.others.push(Claim { by: from, payload_bytes, kind, was_asked: false });
+        let at = wanted.turns_at(cx, &self.announcers, self.timeout);
+        self.deadlines.set_earlier(item.id, at);
         true
     }
 
     /// Whether a peer can be asked for one more.
     pub(crate) fn has_room(&self, peer: ConnectionId) -> bool {
-        self.wanted.len() < MAX_FETCHES && may_ask(&self.asked, peer)
+        self.announcers.may_ask(peer)
     }
 
-    /// An item is asked for.
-    pub(crate) fn insert(&mut self, cx: &Context<'_, Event>, item: Announced, from: ConnectionId) {
-        let (now, time) = (cx.now(), time_for(self.timeout, item.payload_bytes));
-        let wanted = Wanted {
-            message_type: item.message_type,
-            asked: Announcer { connection: from, payload_bytes: item.payload_bytes },
-            patience: cx.patience(from, time),
-            others: SmallVec::new(),
-            tried: SmallVec::new(),
-            until: now + MAX_WAIT,
-        };
-        self.deadlines.set(item.id, now + time);
+    /// An item is asked for. False if there is no room for that.
+    pub(crate) fn insert(
+        &mut self,
+        cx: &Context<'_, Event>,
+        item: &Announced,
+        kind: Kind,
+        from: ConnectionId,
+    ) -> bool {
+        if !self.announcers.may_ask(from) || !self.announcers.note(from) {
+            return false;
+        }
+        let claim = Claim { by: from, payload_bytes: item.payload_bytes, kind, was_asked: false };
+        let patience = begin(&mut self.announcers, cx, &claim, self.timeout);
+        let wanted = Wanted { asked: claim, patience, others: SmallVec::new(), until: cx.now() + MAX_WAIT };
+        self.deadlines.set(item.id, wanted.turns_at(cx, &self.announcers, self.timeout));
         let before = self.wanted.insert(item.id, wanted);
         debug_assert!(before.is_none(), "an item is asked for once");
-        count(&mut self.asked, from);
+        true
     }
 
     /// Whether a peer was asked for an item.
     pub(crate) fn is_asked_of(&self, id: &Hash, peer: ConnectionId) -> bool {
-        self.wanted.get(id).is_some_and(|wanted| wanted.asked.connection == peer)
+        self.wanted.get(id).is_some_and(|wanted| wanted.asked.by == peer)
     }
 
-    /// An item has come, of so many bytes. Nobody had announced it if there is nobody in the answer.
-    pub(crate) fn arrived(&mut self, id: &Hash, payload_bytes: usize) -> Arrived {
-        let Some(wanted) = self.wanted.remove(id) else { return Arrived::default() };
-        self.deadlines.cancel(*id);
-        discount(&mut self.asked, wanted.asked.connection);
-        let is_false = |it: &Announcer| it.payload_bytes as usize != payload_bytes;
+    /// An item has come. Nobody had announced it if there is nobody in the answer.
+    pub(crate) fn arrived(&mut self, id: &Hash, kind: Kind, payload_bytes: usize) -> Arrived {
+        let Some(wanted) = self.remove(id) else { return Arrived::default() };
+        let is_false = |it: &Claim| it.payload_bytes as usize != payload_bytes || it.kind != kind;
         Arrived {
-            liars: wanted.announcers().filter(is_false).map(|it| it.connection).collect(),
-            holders: [wanted.asked].iter().chain(&wanted.others).map(|it| it.connection).collect(),
+            liars: wanted.claims().filter(is_false).map(|it| it.by).collect(),
+            holders: wanted.claims().filter(|it| !it.was_asked).map(|it| it.by).collect(),
         }
+    }
+
+    /// Nothing is waited for any more.
+    pub(crate) fn clear(&mut self) {
+        for id in self.wanted.keys().copied().collect::<Vec<_>>() {
+            self.remove(&id);
+        }
+    }
+
+    /// An item is not waited for any more.
+    fn remove(&mut self, id: &Hash) -> Option<Wanted> {
+        let wanted = self.wanted.remove(id)?;
+        self.deadlines.cancel(*id);
+        self.announcers.ask_no_more(wanted.asked.by, wanted.asked.payload_bytes);
+        wanted.claims().for_each(|it| self.announcers.forget(it.by));
+        Some(wanted)
     }
 
     /// A peer does not have what it announced. None if it was not asked.
@@ -167,69 +230,85 @@ impl Fetches {
         id: &Hash,
         by: ConnectionId,
     ) -> Option<Failed> {
-        if self.wanted.get(id)?.asked.connection != by {
-            return None;
-        }
-        self.ask_next(cx, *id)
+        if self.is_asked_of(id, by) { self.turn(cx, *id) } else { None }
     }
 
-    /// One that took too long. Whom this node holds back itself has more time, unless others say that
-    /// the item takes less, or the question has not even left.
+    /// One that took too long.
     pub(crate) fn pop_due(&mut self, cx: &Context<'_, Event>) -> Option<Failed> {
         let now = cx.now();
         while let Some(id) = self.deadlines.pop_due(now) {
             let Some(wanted) = self.wanted.get(&id) else { continue };
-            let Announcer { connection, payload_bytes } = wanted.asked;
-            let ends = cx.patience_ends(connection, &wanted.patience).min(wanted.until);
-            if ends <= now || wanted.payload_bytes() < payload_bytes || !has_left(cx, connection) {
-                return self.ask_next(cx, id);
+            let at = wanted.turns_at(cx, &self.announcers, self.timeout);
+            if at > now {
+                self.deadlines.set(id, at);
+                continue;
             }
-            self.deadlines.set(id, ends);
+            let (by, patience) = (wanted.asked.by, wanted.patience);
+            let is_late = cx.patience_ends(by, &patience) <= now && !cx.is_excused(by, &patience);
+            let is_charged = is_late && self.announcers.charge(by, patience.began(), now);
+            return self.turn(cx, id).map(|failed| Failed { is_charged, ..failed });
         }
         None
     }
 
     /// Turns from who is asked to the next one that can be.
-    fn ask_next(&mut self, cx: &Context<'_, Event>, id: Hash) -> Option<Failed> {
+    fn turn(&mut self, cx: &Context<'_, Event>, id: Hash) -> Option<Failed> {
         let now = cx.now();
-        let wanted = self.wanted.get_mut(&id)?;
-        let by = wanted.asked;
-        discount(&mut self.asked, by.connection);
-        // What this node has held back may be the question or the answer.
-        let was_held = cx.was_held_since(by.connection, wanted.patience.began());
-        let is_over = cx.patience_ends(by.connection, &wanted.patience) <= now;
-        let is_late = is_over && !was_held && has_left(cx, by.connection);
-        let mut failed =
-            Failed { id, by: by.connection, message_type: wanted.message_type, is_late, next: None };
-        let can_be_asked = |it: &Announcer| may_ask(&self.asked, it.connection);
-        let next = wanted.others.iter().position(can_be_asked).filter(|_| now < wanted.until);
-        let Some(next) = next else {
-            self.wanted.remove(&id);
-            self.deadlines.cancel(id);
-            return Some(failed);
+        let wanted = self.wanted.get(&id)?;
+        let Claim { by, kind, .. } = wanted.asked;
+        let next = self.next_of(wanted).filter(|_| now < wanted.until);
+        let next = match next {
+            Some(next) => Next::Ask(self.ask_instead(cx, id, next)?),
+            None => {
+                let wanted = self.remove(&id)?;
+                let have_it = wanted.claims().filter(|it| it.kind == Kind::Block && !it.was_asked);
+                Next::GiveUp(have_it.map(|it| it.by).collect())
+            }
         };
-        let next = wanted.others.remove(next);
-        wanted.tried.push(by);
-        wanted.asked = next;
-        wanted.patience = cx.patience(next.connection, time_for(self.timeout, next.payload_bytes));
-        let time = time_for(self.timeout, wanted.payload_bytes());
-        self.deadlines.set(id, (now + time).min(wanted.until));
-        count(&mut self.asked, next.connection);
-        failed.next = Some(Ask { from: next.connection, id });
-        Some(failed)
+        Some(Failed { id, by, kind, is_charged: false, next })
+    }
+
+    /// Whom to ask for an item when who was asked does not send it, as a place among the others.
+    ///
+    /// # Security
+    ///
+    /// Liars can be the first to announce, many of them. So nobody is asked on a host where somebody was
+    /// asked in vain while there is one on another host; and first of all those whom this node has chosen
+    /// itself, since the others may all be one and the same.
+    fn next_of(&self, wanted: &Wanted) -> Option<usize> {
+        let in_vain = wanted.claims().filter(|it| it.was_asked || it.by == wanted.asked.by);
+        let hosts: SmallVec<[&Origin; 4]> = in_vain.filter_map(|it| self.announcers.host(it.by)).collect();
+        let others = wanted.others.iter().enumerate();
+        let can_be_asked = others.filter(|(_, it)| !it.was_asked && self.announcers.may_ask(it.by));
+        let rank = |(_, claim): &(usize, &Claim)| {
+            let is_of_them = self.announcers.host(claim.by).is_some_and(|host| hosts.contains(&host));
+            (is_of_them, !self.announcers.is_dialled(claim.by))
+        };
+        can_be_asked.min_by_key(rank).map(|(place, _)| place)
+    }
+
+    fn ask_instead(&mut self, cx: &Context<'_, Event>, id: Hash, place: usize) -> Option<Ask> {
+        let wanted = self.wanted.get_mut(&id)?;
+        let before = mem::replace(&mut wanted.asked, *wanted.others.get(place)?);
+        wanted.others.remove(place);
+        wanted.others.push(Claim { was_asked: true, ..before });
+        self.announcers.ask_no_more(before.by, before.payload_bytes);
+        wanted.patience = begin(&mut self.announcers, cx, &wanted.asked, self.timeout);
+        self.deadlines.set(id, wanted.turns_at(cx, &self.announcers, self.timeout));
+        Some(Ask { from: wanted.asked.by, id })
     }
 
     /// A peer is gone. What it was asked for, and who is asked instead.
-    pub(crate) fn forget(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) -> Vec<Failed> {
-        let mut ids = Vec::new();
-        for (id, wanted) in &mut self.wanted {
-            wanted.others.retain(|it| it.connection != connection);
-            if wanted.asked.connection == connection {
-                ids.push(*id);
-            }
+    pub(crate) fn leave(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) -> Vec<Failed> {
+        let of_it = self.wanted.iter().filter(|(_, wanted)| wanted.asked.by == connection);
+        let ids: Vec<_> = of_it.map(|(id, _)| *id).collect();
+        let failed = ids.into_iter().filter_map(|id| self.turn(cx, id)).collect();
+        for wanted in self.wanted.values_mut() {
+            let before = wanted.others.len();
+            wanted.others.retain(|it| it.by != connection);
+            (wanted.others.len()..before).for_each(|_| self.announcers.forget(connection));
         }
-        let failed = ids.into_iter().filter_map(|id| self.ask_next(cx, id)).collect();
-        self.asked.remove(connection);
+        self.announcers.leave(connection);
         failed
     }
 
@@ -242,29 +321,21 @@ impl Fetches {
     }
 }
 
+/// Begins to wait for an item. What stands before it in either direction takes its time first: what the
+/// peer was asked for, and what is to be sent to it before the question. What it makes this node send
+/// later does not, so it cannot put off the end.
+fn begin(announcers: &mut Announcers, cx: &Context<'_, Event>, claim: &Claim, timeout: Duration) -> Patience {
+    let before_question = Priority::ALL.into_iter().filter(|it| *it >= MessageType::FETCH.priority());
+    let queued_bytes: usize = before_question.map(|priority| cx.queued_bytes(claim.by, priority)).sum();
+    let before = announcers.ask(claim.by, claim.payload_bytes) + queued_bytes as u64;
+    cx.patience(claim.by, time_for(timeout, before + u64::from(claim.payload_bytes)))
+}
+
 /// Whether a question to a peer is on its way: nothing that was sent with it or later waits.
 fn has_left(cx: &Context<'_, Event>, peer: ConnectionId) -> bool {
     cx.queued_frames(peer, MessageType::FETCH.priority()) == 0
 }
 
-fn time_for(timeout: Duration, payload_bytes: u32) -> Duration {
-    timeout + Duration::from_millis(u64::from(payload_bytes) * 1000 / MIN_BYTES_PER_SECOND)
-}
-
-fn may_ask(asked: &ConnectionMap<usize>, peer: ConnectionId) -> bool {
-    asked.get(peer).is_none_or(|count| *count < MAX_FETCHES_PER_PEER)
-}
-
-fn count(asked: &mut ConnectionMap<usize>, peer: ConnectionId) {
-    match asked.get_mut(peer) {
-        Some(count) => *count += 1,
-        None => drop(asked.insert(peer, 1)),
-    }
-}
-
-fn discount(asked: &mut ConnectionMap<usize>, peer: ConnectionId) {
-    if let Some(count) = asked.get_mut(peer) {
-        debug_assert!(*count > 0, "it was counted when it was asked");
-        *count = count.saturating_sub(1);
-    }
+fn time_for(timeout: Duration, bytes: u64) -> Duration {
+    timeout + Duration::from_millis(bytes.saturating_mul(1000) / MIN_BYTES_PER_SECOND)
 }

@@ -53,9 +53,10 @@
 //! | new items of a host | 100, then 10 a second (seed); 40 of a useful one, 2.5 of a bad one |
 //! | hosts remembered after they left | 4096, the oldest forgotten |
 //! | items that wait for a verdict | 4096 in 32 MiB and one item, for 60 s; a quarter of that from one host |
-//! | items that were asked for | 4096, an eighth of them of one peer; 3 s, and 1 s for every 256 KiB; 2 min in all, whoever is asked |
+//! | items that were asked for | 256 of one host; 3 s, and 1 s for every 128 KiB; 4 min in all, whoever is asked |
+//! | items that others are asked for, and a peer has as well | 1024 are noted |
 //! | items that can be fetched | 32 MiB for 5 min, each once by each peer |
-//! | what waits for room in a peer's queues | 512 items it asked for, 500 announcements |
+//! | what waits for room in a peer's queues | 500 items it asked for, 500 announcements |
 //! | what is held back from a version-1 node that waits | 256 items, 1 MiB and one item; the oldest make room |
 //! | transactions in the pool | 50,000 of 32 MiB for 3 h; when it is full, who takes most makes room |
 //! | questions about the pool | 1 in 10 s from each host; answered with what fits its queue, 4000 hashes at most |
@@ -68,8 +69,8 @@
 //! | malformed or ill-formed item | charged | serious; a block grave |
 //! | an item that the application rejects, each time | charged | serious; a block grave |
 //! | the same by a version-1 node, which passes on before its application looks | charged | minor |
-//! | announces an item with another size than it has | charged when that comes | serious |
-//! | does not send what it announced | asked of another, charged once at a time | minor |
+//! | announces an item with another size or type than it has | charged when that comes | serious |
+//! | does not send what it announced in the time for all that it was asked for | asked of another, charged once at a time | minor |
 //! | more than its rate, or than there is room for | dropped | |
 //! | announces what is known | ignored | |
 //! | asks for the pool too often | not answered | |
@@ -82,6 +83,7 @@
 extern crate alloc;
 
 mod announce;
+mod announcers;
 mod config;
 mod fetch;
 mod hosts;
@@ -101,9 +103,9 @@ mod stock;
 
 use alloc::vec::Vec;
 
+pub use announcers::MAX_FETCHES_PER_HOST;
 pub use config::{Config, InvalidConfig};
 use fetch::Fetches;
-pub use fetch::{MAX_FETCHES, MAX_FETCHES_PER_PEER};
 use hosts::Hosts;
 pub use item::{Item, Kind};
 pub use mempool::{MemoryPool, Mempool};
@@ -296,6 +298,7 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         let Some(peer) = cx.peer(connection) else { return };
         let host = Origin::host(peer);
         self.hosts.enter(&host, self.config.rate, cx.now());
+        self.fetches.enter(connection, peer);
         let session = Session {
             identity: peer.identity.clone(),
             can_announce: peer.can(CAPABILITY, CAPABILITY_VERSION),
@@ -315,7 +318,7 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
             self.departed.insert(connection, (session.identity, session.is_version_1));
         }
         self.hosts.leave(&session.host);
-        let failed = self.fetches.forget(cx, connection);
+        let failed = self.fetches.leave(cx, connection);
         self.ask_others(cx, failed);
     }
 
@@ -352,6 +355,10 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
     fn on_signal(&mut self, _: &mut Context<'_, Event>, signal: &Signal) {
         if let Signal::InitialDownload(is_on) = signal {
             self.is_quiet = *is_on;
+            if self.is_quiet {
+                // Nothing of it would be taken, and nobody is to be charged for that.
+                self.fetches.clear();
+            }
         }
     }
 

@@ -17,6 +17,10 @@ pub trait Mempool: fmt::Debug {
     /// The hash says nothing of the signature: two items can have one hash.
     fn insert(&mut self, hash: Hash, transaction: &Item, from: Option<&Origin>, now: Time);
 
+    /// Whether this very item waits, with the transaction's hash: then it is nothing new, however long ago
+    /// it came.
+    fn contains(&self, hash: &Hash, id: &Hash) -> bool;
+
     /// A transaction is in a block now, whichever signature it had here.
     fn remove(&mut self, hash: &Hash);
 
@@ -83,6 +87,10 @@ impl Mempool for MemoryPool {
         let frame = transaction.frame().keep();
         let bytes = frame.held_bytes();
         self.0.insert((hash, transaction.id()), frame, bytes, from.cloned(), now);
+    }
+
+    fn contains(&self, hash: &Hash, id: &Hash) -> bool {
+        self.0.get(&(*hash, *id)).is_some()
     }
 
     fn remove(&mut self, hash: &Hash) {

@@ -6,15 +6,13 @@ use alloc::vec::Vec;
 use spacetime_core::wire::{Announced, Frame, MAX_ANNOUNCED};
 use spacetime_core::{Hash, Rate, Time, TokenBucket};
 
-use crate::fetch::MAX_FETCHES_PER_PEER;
-
 /// Items that a peer has asked for and was not sent, and answers that there are none.
 ///
 /// # Security
 ///
-/// 36 bytes each. An honest peer does not ask for more at a time; what is more is not answered, and
-/// asked of another in its time.
-const MAX_WANTED: usize = MAX_FETCHES_PER_PEER;
+/// 36 bytes each, and as many as one question names. An honest peer does not ask for more at a time; what
+/// is more is not answered, and asked of another in its time.
+const MAX_WANTED: usize = MAX_ANNOUNCED;
 
 /// Announcements that wait, as many as one message holds. A peer that takes none for so long hears of
 /// the older ones from others.

@@ -33,9 +33,26 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         // Another payload around a block that is known: its body was accepted, so this one is not it.
         if block_hash.is_some_and(|hash| self.seen.get(&hash, now).is_some()) {
             self.count(from, |it| it.duplicates += 1);
+            self.came(cx, named, kind, frame);
             return Ok(());
         }
-        self.check(from, kind, frame)?;
+        let transaction_hash = match self.check(from, kind, frame) {
+            Ok(hash) => hash,
+            Err(violation) => {
+                self.count(from, |it| it.rejected += 1);
+                self.came(cx, named, kind, frame);
+                return Err(violation);
+            }
+        };
+        // It waits for longer to be in a block than names are remembered.
+        if let (Some(hash), Some(id)) = (transaction_hash, named)
+            && self.mempool.contains(&hash, &id)
+        {
+            self.seen.insert(id, Mark::Accepted, now);
+            self.count(from, |it| it.duplicates += 1);
+            self.came(cx, named, kind, frame);
+            return Ok(());
+        }
         if self.is_quiet {
             self.say_who_has(cx, block_hash, from);
             self.count(from, |it| it.dropped += 1);
@@ -68,7 +85,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         };
         let item = Item { kind, id, frame };
         self.load.add(now);
-        let holders = self.arrived(cx, &item);
+        let holders = self.arrived(cx, &id, kind, item.payload().len());
         let Some(session) = self.sessions.get(from) else { return Ok(()) };
         let origin = session.host.clone();
         let Some(host) = self.hosts.get_mut(&origin) else { return Ok(()) };
@@ -81,6 +98,13 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         }
         cx.emit(Event::Received { item, from, host: origin });
         Ok(())
+    }
+
+    /// What has come is of no use, but it is what was asked for.
+    fn came(&mut self, cx: &mut Context<'_, Event>, named: Option<Hash>, kind: Kind, frame: &Frame) {
+        if let Some(id) = named {
+            self.arrived(cx, &id, kind, frame.payload().len());
+        }
     }
 
     /// Whether an item was there already. Who sends what was rejected is charged.
@@ -128,19 +152,20 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
         self.hosts.get_mut(&session.host).is_some_and(|host| self.pending.has_room(&host.share))
     }
 
-    /// Whether an item has the layout that its type says, as far as that is cheap to see.
-    fn check(&self, from: ConnectionId, kind: Kind, frame: &Frame) -> Result<(), Violation> {
+    /// Whether an item has the layout that its type says, as far as that is cheap to see. The hash, if it
+    /// is a transaction.
+    fn check(&self, from: ConnectionId, kind: Kind, frame: &Frame) -> Result<Option<Hash>, Violation> {
         let result = match kind {
-            Kind::Block => self.rules.header_of(frame.payload()).map(drop).map_err(Offence::InvalidBlock),
+            Kind::Block => self.rules.header_of(frame.payload()).map(|_| None).map_err(Offence::InvalidBlock),
             Kind::Transaction => match self.rules.check_transaction(frame.payload()) {
-                Ok(_) => Ok(()),
+                Ok(hash) => Ok(Some(hash)),
                 Err(InvalidObject::Malformed(error)) => {
                     Err(Offence::Malformed { message_type: frame.message_type(), error })
                 }
                 Err(_) => Err(kind.refused(false)),
             },
             // Their layout is that of the message.
-            Kind::Proof | Kind::BlockAccepted => Ok(()),
+            Kind::Proof | Kind::BlockAccepted => Ok(None),
         };
         result.map_err(|offence| {
             let is_version_1 = self.sessions.get(from).is_some_and(|it| it.is_version_1);
@@ -232,7 +257,7 @@ impl<R: ChainRules, M: Mempool> Relay<R, M> {
             }
             have.extend(waiting.holders());
         }
-        have.extend(self.arrived(cx, item));
+        have.extend(self.arrived(cx, &item.id, item.kind, item.payload().len()));
         self.accepted(item, None, cx.now());
         self.spread(cx, item, &have);
     }

@@ -81,10 +81,13 @@ pub(super) enum Lie {
     /// It speaks in the place of others: of their items with sizes that they do not have, of proofs of
     /// theirs, and says that it has not what it announced.
     Blamed,
+    /// It announces what it heard of, and what is not there, and sends nothing of it.
+    Withheld,
 }
 
 impl Lie {
-    const ALL: [Self; 5] = [Self::Invalid, Self::Replayed, Self::Padded, Self::Flooded, Self::Blamed];
+    const ALL: [Self; 6] =
+        [Self::Invalid, Self::Replayed, Self::Padded, Self::Flooded, Self::Blamed, Self::Withheld];
 
     /// Its name in scenarios and reports.
     pub(super) const fn name(self) -> &'static str {
@@ -94,6 +97,7 @@ impl Lie {
             Self::Padded => "padded_items",
             Self::Flooded => "flooded_items",
             Self::Blamed => "blamed_items",
+            Self::Withheld => "withheld_items",
         }
     }
 
@@ -104,6 +108,11 @@ impl Lie {
 
 /// What liars call themselves begins with this.
 pub(super) const LIAR: &str = "liar";
+
+/// What one calls itself.
+pub(super) fn liar_name(number: usize) -> String {
+    format!("{LIAR} {number}")
+}
 
 /// A peer that tells one kind of lies to everybody it knows.
 pub(super) struct Liar {
@@ -123,7 +132,7 @@ impl Liar {
     pub(super) fn new(lie: Lie, number: usize, chain_id: Hash, victims: Vec<Address>) -> Self {
         Self {
             lie,
-            name: format!("{LIAR} {number}"),
+            name: liar_name(number),
             chain_id,
             victims,
             connections: BTreeMap::new(),
@@ -143,7 +152,7 @@ impl Liar {
         match self.lie {
             Lie::Invalid => invalid(hands.rng()),
             Lie::Replayed => {
-                let refused = self.refused.get_or_insert_with(|| invalid(hands.rng())).clone();
+                let refused = self.refused.get_or_insert_with(|| padded_transaction(hands.rng())).clone();
                 let heard = self.heard.iter().flat_map(|item| item.frame().bytes().to_vec());
                 heard.chain(refused).collect()
             }
@@ -157,14 +166,10 @@ impl Liar {
             Lie::Flooded => {
                 let items =
                     (0..FLOOD_ITEMS).flat_map(|_| padded_transaction(hands.rng())).collect::<Vec<_>>();
-                let made_up = (0..MAX_ANNOUNCED).map(|_| Announced {
-                    message_type: MessageType::NEW_BLOCK,
-                    payload_bytes: 1_000_000,
-                    id: Hash(hands.rng().bytes()),
-                });
-                let made_up: Vec<_> = made_up.collect();
+                let made_up: Vec<_> = (0..MAX_ANNOUNCED).map(|_| made_up(hands.rng(), 1_000_000)).collect();
                 [items, frame(&Announce::new(&made_up))].concat()
             }
+            Lie::Withheld => frame(&Announce::new(&[made_up(hands.rng(), 1000)])),
             Lie::Blamed => {
                 let ids: Vec<_> = self.heard.iter().map(Item::id).collect();
                 let of_another = ProofSubmission { block_height: 1, miner_id: [2; 33], proof: &[1; 600] };
@@ -180,16 +185,22 @@ impl Liar {
 
     /// It heard of an item, and tells the others of it before they can have it.
     fn hear_of(&self, hands: &mut Hands, from: PuppetId, announced: Announced) {
-        if self.lie != Lie::Blamed {
-            return;
-        }
         let Announced { message_type, payload_bytes, .. } = announced;
-        let payload_bytes = (payload_bytes + 1).min(message_type.max_payload());
+        let payload_bytes = match self.lie {
+            Lie::Blamed => (payload_bytes + 1).min(message_type.max_payload()),
+            Lie::Withheld => payload_bytes,
+            _ => return,
+        };
         let lie = frame(&Announce::new(&[Announced { payload_bytes, ..announced }]));
         for connection in self.connections.keys().filter(|it| **it != from) {
             self.send(hands, *connection, lie.clone());
         }
     }
+}
+
+/// A block that is not there.
+fn made_up(rng: &mut Rng, payload_bytes: u32) -> Announced {
+    Announced { message_type: MessageType::NEW_BLOCK, payload_bytes, id: Hash(rng.bytes()) }
 }
 
 /// Something that breaks the rules.

@@ -94,8 +94,8 @@ fn run(scenario: &Scenario, seed: u64, trace: Option<Box<dyn FnMut(Time, String)
         accepted_by_everybody(&mut world);
     }
     if world.simulation.failure().is_none() {
-        let charged = world.are_liars_charged();
-        world.simulation.converge(Duration::ZERO, |_| charged.clone());
+        let cost = world.has_lying_cost();
+        world.simulation.converge(Duration::ZERO, |_| cost.clone());
     }
     world.outcome(scenario, seed)
 }

@@ -51,8 +51,8 @@ pub struct Scenario {
     /// Peers that mean ill, by the names of [`Misdeed`]: how many of each.
     pub byzantine: BTreeMap<String, usize>,
     /// Peers that lie to the relay: how many tell `invalid_items`, `replayed_items`, `padded_items`,
-    /// `flooded_items` and `blamed_items`. Each of them must be charged, and no honest node may pass on
-    /// what is not true.
+    /// `flooded_items`, `blamed_items` and `withheld_items`. Each of them must come to have a lower score than
+    /// all honest nodes, and no honest node may pass on what is not true.
     pub relay_liars: BTreeMap<String, usize>,
     /// Whether an honest node must never be charged with an offence. It may where faults change
     /// bytes.

@@ -23,8 +23,8 @@ use super::disk_store::DiskStore;
 use super::flood::{Flood, FloodEvent};
 use super::peers_disk;
 use super::propagation::Propagation;
-use super::relay_judge::{Charged, RelayJudge};
-use super::relay_liars::{LIAR, Liar, is_true_proof, is_true_transaction, proof, transaction};
+use super::relay_judge::{LiedTo, RelayJudge};
+use super::relay_liars::{Liar, is_true_proof, is_true_transaction, proof, transaction};
 use super::scenario::{Knows, Scenario};
 use crate::app::chain_keeper::{self, ChainKeeper, Verifier};
 use crate::store::{ChainStore, CheckedBlock, StoreError};
@@ -125,7 +125,7 @@ pub(super) struct World {
     blocks: DevelopmentChain,
     made: MadeHere,
     liars: usize,
-    charged: Charged,
+    lied_to: LiedTo,
     rng: Rng,
 }
 
@@ -173,10 +173,10 @@ impl World {
             let honest = (0..scenario.nodes).map(node_address).collect();
             simulation = simulation.judge(ChargeJudge { honest });
         }
-        let (lies, charged) = (scenario.lies(), Charged::default());
+        let (lies, lied_to) = (scenario.lies(), LiedTo::default());
         if !lies.is_empty() {
             let honest = (0..scenario.nodes).map(node_address).collect();
-            simulation = simulation.judge(RelayJudge::new(honest, made.clone(), Rc::clone(&charged)));
+            simulation = simulation.judge(RelayJudge::new(honest, made.clone(), lied_to.clone()));
         }
         let mut victims_rng = rng.fork("victims");
         let mut victims = || -> Vec<Address> {
@@ -192,7 +192,7 @@ impl World {
         let chain = chain_of_first.borrow_mut().take().expect("the first node has been started");
         let blocks = DevelopmentChain::new(seed, scenario.traffic.block_bytes);
         let rng = rng.fork("items");
-        let mut world = Self { simulation, ledger, rules, chain, blocks, made, liars, charged, rng };
+        let mut world = Self { simulation, ledger, rules, chain, blocks, made, liars, lied_to, rng };
         (0..scenario.traffic.blocks_before).for_each(|_| world.make_block());
         world
     }
@@ -247,13 +247,10 @@ impl World {
         (0..simulation.len()).filter(|node| simulation.is_running(*node)).filter(has_it).count()
     }
 
-    /// Whether every liar was charged.
-    pub(super) fn are_liars_charged(&self) -> Result<(), String> {
-        let charged = self.charged.borrow();
-        match (0..self.liars).map(|number| format!("{LIAR} {number}")).find(|it| !charged.contains(it)) {
-            Some(liar) => Err(format!("{liar} is charged by nobody")),
-            None => Ok(()),
-        }
+    /// Whether every liar has a lower score than all honest nodes, with everybody that it has lied to.
+    pub(super) fn has_lying_cost(&self) -> Result<(), String> {
+        let honest: Vec<_> = (0..self.simulation.len()).map(node_address).collect();
+        self.lied_to.has_cost(self.liars, &honest, &self.simulation)
     }
 
     /// A node has something to tell everybody.

@@ -192,7 +192,7 @@ fn charge(offence: &Offence) -> Charge {
         Offence::InvalidBlock(_) => Charge::InvalidBlock,
         Offence::Unchecked(message_type) => Charge::Unchecked(*message_type),
         Offence::NoAnswer(message_type) => Charge::NoAnswer(*message_type),
-        Offence::Other("an item was announced with another size than it has") => Charge::FalseSize,
+        Offence::Other("an item was announced as something else than it is") => Charge::FalseSize,
         Offence::Frame(_) => Charge::Frame,
         other => panic!("{other}"),
     }

@@ -99,7 +99,7 @@ fn a_large_item_is_given_the_time_that_it_takes() {
     let slow =
         Announced { message_type: MessageType::NEW_BLOCK, payload_bytes: 1024 * 1024, id: Hash([1; 32]) };
     case.lone.give(peer, &Announce::new(&[slow]));
-    case.lone.advance(SECOND * 6);
+    case.lone.advance(SECOND * 10);
     assert!(case.offences().is_empty());
     case.lone.advance(SECOND * 2);
     assert_eq!(case.offences(), [(peer, Offence::NoAnswer(MessageType::NEW_BLOCK))]);

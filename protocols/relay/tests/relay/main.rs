@@ -3,6 +3,7 @@
 mod announce;
 mod fetch;
 mod hosts;
+mod liars;
 mod pool;
 mod receive;
 mod rules;
@@ -16,8 +17,9 @@ use spacetime_core::chain::{
     ChainRules as _, DevelopmentChain, SpacetimeRules, Transaction as Tx, development_genesis,
 };
 use spacetime_core::wire::{
-    Announce, Announced, Announcement, Block, BlockAccepted, Capability, Decode as _, Fetch, Frame, Hashes,
-    MessageType, NewBlock, NotFound, Nothing, PoolHashes, ProofSubmission, Transaction, TxPoolRequest,
+    Announce, Announced, Announcement, Block, BlockAccepted, Capability, Decode as _, Fetch, Frame,
+    HandshakeAck, Hashes, MessageType, NewBlock, NotFound, Nothing, PoolHashes, ProofSubmission, Transaction,
+    TxPoolRequest,
 };
 use spacetime_core::{
     Bandwidth, ConnectionId, Context, Hash, Input, Limits, NetworkBehaviour, Offence, Protocol, QueueLimit,
@@ -31,6 +33,8 @@ use spacetime_simulator::{Lone, handshake_frame};
 
 const CHAIN: Hash = Hash([7; 32]);
 const SECOND: Duration = Duration::from_secs(1);
+
+const FALSE_ANNOUNCEMENT: Offence = Offence::Other("an item was announced as something else than it is");
 
 /// Hears what the relay says to the rest of the tree.
 #[derive(Debug)]
@@ -94,6 +98,20 @@ impl Case {
 
     fn connect(&mut self, from: &str, can_announce: bool) -> ConnectionId {
         let peer = self.lone.connect_from(from.parse().unwrap(), None);
+        self.establish(peer, can_announce);
+        peer
+    }
+
+    /// A peer that this node has chosen.
+    fn dial(&mut self, to: &str) -> ConnectionId {
+        let peer = self.lone.act(|_, cx| cx.dial(to.parse().unwrap())).unwrap();
+        self.lone.answer_dial(peer);
+        self.lone.give(peer, &HandshakeAck);
+        self.establish(peer, true);
+        peer
+    }
+
+    fn establish(&mut self, peer: ConnectionId, can_announce: bool) {
         let capability = Capability { name: CAPABILITY.into(), version: CAPABILITY_VERSION };
         let announcement = Announcement {
             protocol_versions: (1, 1),
@@ -105,7 +123,6 @@ impl Case {
         };
         self.lone.give_bytes(peer, &handshake_frame("a peer", Some(&announcement)));
         self.lone.sent(peer);
-        peer
     }
 
     /// A version-1 node.

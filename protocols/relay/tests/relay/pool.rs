@@ -27,6 +27,25 @@ fn accepted_transactions_wait_in_the_pool_until_they_are_in_a_block() {
 }
 
 #[test]
+fn what_waits_in_the_pool_is_not_new_when_its_name_was_forgotten() {
+    let mut case = Case::new(Config::default());
+    let [sender, replayer, other] = case.peers();
+    case.accept(sender, &transaction(1));
+    case.sent(other);
+    case.lone.advance(SECOND * 301);
+    for _ in 0..2 {
+        case.lone.give(replayer, &Transaction { bytes: &transaction(1) });
+    }
+    assert!(case.received().is_empty() && case.sent(other).is_empty() && case.offences().is_empty());
+    assert_eq!(case.relay().statistics().duplicates, 2);
+    // Once it is in a block, whether it may come again is for the application to say.
+    case.lone.advance(SECOND * 301);
+    let hash = Tx::hash_of(&transaction(1)).unwrap();
+    case.lone.command(NodeCommand::Relay(Command::Included(vec![hash])));
+    case.accept(replayer, &transaction(1));
+}
+
+#[test]
 fn who_asks_is_told_what_is_in_the_pool_but_not_often() {
     let mut case = Case::new(Config::default());
     let [sender, asker] = case.peers();

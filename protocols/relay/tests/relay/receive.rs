@@ -52,6 +52,26 @@ fn what_is_rejected_goes_nowhere_and_all_who_sent_it_are_charged_each_time() {
 }
 
 #[test]
+fn what_the_relay_itself_refuses_counts_as_rejected_and_is_not_waited_for() {
+    let mut case = Case::new(Config::default());
+    let [first, second] = case.peers();
+    let bytes = [0xff; 500];
+    let item = Item::block(&bytes).unwrap();
+    let announced = Announced { message_type: MessageType::NEW_BLOCK, payload_bytes: 500, id: item.id() };
+    for peer in [first, second] {
+        case.lone.give(peer, &Announce::new(&[announced]));
+    }
+    case.sent(second);
+    case.lone.give(first, &NewBlock { bytes: &bytes });
+    assert!(matches!(*case.offences(), [(peer, Offence::InvalidBlock(_))] if peer == first));
+    assert_eq!(case.relay().statistics().rejected, 1);
+    assert_eq!(case.relay().session_statistics(first).unwrap().rejected, 1);
+    assert_eq!(case.relay().fetches(), 0);
+    case.lone.advance(SECOND * 60);
+    assert!(case.offences().is_empty() && case.sent(second).is_empty());
+}
+
+#[test]
 fn who_leaves_before_the_verdict_is_charged_all_the_same() {
     let mut case = Case::new(Config::default());
     let [first, second, _other] = case.peers();
@@ -101,13 +121,14 @@ fn no_verdict_in_time_is_as_if_it_was_ignored() {
 fn after_five_minutes_it_may_come_again() {
     let mut case = Case::new(Config::default());
     let [first, second] = case.peers();
-    let bytes = transaction(1);
-    case.accept(first, &bytes);
+    case.lone.give(first, &proof(1, &[1; 100]));
+    let [(item, _)] = case.received().try_into().unwrap();
+    case.decide(&item, Verdict::Accept);
     case.lone.advance(SECOND * 299);
-    case.lone.give(second, &Transaction { bytes: &bytes });
+    case.lone.give(second, &proof(1, &[1; 100]));
     assert!(case.received().is_empty());
     case.lone.advance(SECOND);
-    case.lone.give(second, &Transaction { bytes: &bytes });
+    case.lone.give(second, &proof(1, &[1; 100]));
     assert_eq!(case.received().len(), 1);
 }
 
