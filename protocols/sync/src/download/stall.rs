@@ -57,10 +57,11 @@ impl Stall {
     }
 
     /// When it has been waited for too long; `is_line_good` if another peer has shown to be faster. Who has
-    /// sent nothing since `silent_since` has had its time already.
+    /// sent nothing since `silent_since` has had its time already, unless it was given more.
     pub(super) fn deadline(&self, is_line_good: bool, silent_since: Option<Time>) -> Option<Time> {
         let (_, since) = self.waiting?;
         if is_line_good {
+            let silent_since = silent_since.filter(|_| self.waits == 0);
             return Some(silent_since.map_or(since, |silent| silent.min(since)) + MIN_TIMEOUT);
         }
         self.all_wait.then(|| since + self.timeout)
