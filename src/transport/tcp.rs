@@ -24,7 +24,7 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// TCP without encryption: addresses are `ip:port` and `name:port`.
 ///
 /// Small frames are not held back to be sent together (`TCP_NODELAY`): the Swarm does that. On Linux
-/// the kernel takes no more than [`MAX_UNSENT_BYTES`] ahead of what it sends (`TCP_NOTSENT_LOWAT`).
+/// the kernel takes no more than 128 KiB ahead of what it sends (`TCP_NOTSENT_LOWAT`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpTransport;
 
