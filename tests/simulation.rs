@@ -67,6 +67,9 @@ fn fifty_nodes_stand_every_kind_of_fault_and_every_kind_happens() {
 fn nodes_that_may_send_and_take_little_stand_every_kind_of_fault() {
     let scenario = load("shaped");
     let outcomes = all_hold("shaped");
+    // Deadlines that were in the past after they had fired: of a peer that all others came to wait for
+    // later than its time was over, and of the first ban after a minute.
+    seeds_hold(&scenario, &[75, 152]);
     // The limits are felt: floods and whole chains wait for them.
     let mut unlimited = scenario.clone();
     unlimited.bandwidth = Default::default();

@@ -217,6 +217,7 @@ impl Peers {
 
     pub(crate) fn now(&mut self, cx: &Context<'_, Event>) -> Now {
         self.unix_seconds = cx.unix_seconds();
+        self.clock_at = cx.now() + CLOCK_INTERVAL;
         Now::new(cx.now(), self.unix_seconds)
     }
 }
@@ -401,10 +402,7 @@ impl Protocol for Peers {
     }
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Event>) {
-        let now = self.now(cx);
-        if self.clock_at <= now.time {
-            self.clock_at = now.time + CLOCK_INTERVAL;
-        }
+        self.now(cx);
         self.dial_kept(cx);
         self.fill(cx);
         self.feel(cx);

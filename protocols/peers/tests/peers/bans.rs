@@ -57,6 +57,18 @@ fn a_ban_ends_the_session_and_holds_until_it_is_taken_back() {
 }
 
 #[test]
+fn the_first_ban_after_a_while_does_not_wake_the_node_at_once() {
+    for seconds in 1..200 {
+        let mut net = Net::new(Config::default());
+        let peer = net.connect("9.9.9.9:1000", None, None).unwrap();
+        net.run_for(SECOND * seconds);
+        net.report(peer, GRAVE);
+        assert_eq!(net.peers().bans().count(), 1);
+        assert!(net.deadline().unwrap() > net.clock().time);
+    }
+}
+
+#[test]
 fn a_ban_with_an_end_ends_then_also_while_the_node_is_off() {
     for restarts in [false, true] {
         let mut net = Net::new(Config::default());

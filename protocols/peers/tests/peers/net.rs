@@ -162,6 +162,11 @@ impl Net {
         panic!("deadlines without end");
     }
 
+    /// When the node wants to be woken.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.swarm.deadline()
+    }
+
     fn collect(&mut self) {
         while let Some(action) = self.swarm.poll_action() {
             if let Action::Dial { connection, address } = action {

@@ -158,15 +158,15 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     /// If one peer has held up all others for too long, another one is asked. If there is none, a rival of
-    /// the chain may be the better one.
-    pub(super) fn pass_over_staller(&mut self, cx: &Context<'_, Event>) {
+    /// the chain may be the better one. Whether anybody had.
+    pub(super) fn pass_over_staller(&mut self, cx: &Context<'_, Event>) -> bool {
         if self.stalled_at().is_none_or(|at| at > cx.now()) {
-            return;
+            return false;
         }
-        let Some((staller, height)) = self.staller() else { return };
+        let Some((staller, height)) = self.staller() else { return false };
         let is_held = self.stall.since().is_some_and(|since| cx.was_held_since(staller, since));
         if self.stall.wait_again(is_held, cx.now()) {
-            return;
+            return true;
         }
         self.next_block_failures = self.next_block_failures.saturating_add(1);
         if self.peers.iter().any(|(connection, peer)| connection != staller && peer.can_send(height)) {
@@ -180,6 +180,7 @@ impl<R: ChainRules> Downloader<R> {
                 self.peers.rest_after_failure(staller, &self.config, cx.now());
             }
         }
+        true
     }
 
     /// A peer has sent what it was asked for later than for other blocks. One that many have overtaken is

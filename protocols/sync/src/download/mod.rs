@@ -402,7 +402,6 @@ impl<R: ChainRules> Downloader<R> {
             self.peers.ask_all_again();
         }
         self.set_rivals_overdue(cx.now());
-        self.pass_over_staller(cx);
         self.go_on(cx);
     }
 
@@ -417,10 +416,17 @@ impl<R: ChainRules> Downloader<R> {
         self.tip_since = self.tip_since.or(Some(cx.now()));
         if !self.is_stopped {
             self.forget_marks();
-            self.drop_headers_without_blocks();
-            self.judge_rivals(cx);
-            self.ask_for_headers(cx);
-            self.ask_for_blocks(cx);
+            // Again, if all wait now for somebody whose time is over already. It ends: whoever is passed over
+            // rests, and who is waited for again has time.
+            loop {
+                self.drop_headers_without_blocks();
+                self.judge_rivals(cx);
+                self.ask_for_headers(cx);
+                self.ask_for_blocks(cx);
+                if !self.pass_over_staller(cx) {
+                    break;
+                }
+            }
             self.apply_trial(cx);
             if self.trying.is_none() {
                 let blocks = self.followed.take_applicable();
