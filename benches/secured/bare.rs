@@ -4,113 +4,18 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::MESSAGE_BYTES;
 
-/// Checks that the peer holds its key, and nothing about the certificate.
-#[derive(Debug)]
-struct AnyKey(Arc<CryptoProvider>);
-
-impl AnyKey {
-    fn tls13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn tls12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-}
-
-impl ServerCertVerifier for AnyKey {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-}
-
-impl ClientCertVerifier for AnyKey {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-}
+/// Both ends have it.
+const NAME: &str = "anybody";
 
 fn provider() -> CryptoProvider {
     #[cfg(feature = "tls-aws-lc-rs")]
@@ -119,30 +24,41 @@ fn provider() -> CryptoProvider {
     return rustls::crypto::ring::default_provider();
 }
 
-/// Both ends: mutual, without resumption, as ours.
+/// A key, its certificate, and who believes in it.
+struct End {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    roots: Arc<RootCertStore>,
+}
+
+fn end() -> End {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let parameters = CertificateParams::new([NAME.to_owned()]).expect("a name");
+    let certificate = parameters.self_signed(&key).expect("a certificate").der().clone();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a certificate that can be read");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    End { certificate, key, roots: Arc::new(roots) }
+}
+
+/// Both ends: mutual, without resumption, as ours. Each believes the certificate of the other one, and
+/// that is checked as rustls does it: that it is signed, and for which time.
 fn ends() -> (TlsConnector, TlsAcceptor) {
     let provider = Arc::new(provider());
-    let verifier = Arc::new(AnyKey(Arc::clone(&provider)));
-    let own = || {
-        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
-        let certificate = CertificateParams::default().self_signed(&key).expect("a certificate");
-        (vec![certificate.der().clone()], PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
-    };
-    let (certificates, key) = own();
+    let (near, far) = (end(), end());
     let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("a version")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
-        .with_client_auth_cert(certificates, key)
+        .with_root_certificates(Arc::clone(&far.roots))
+        .with_client_auth_cert(vec![near.certificate], near.key)
         .expect("a key that fits");
     client.resumption = Resumption::disabled();
-    let (certificates, key) = own();
+    let verifier = WebPkiClientVerifier::builder_with_provider(near.roots, Arc::clone(&provider));
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("a version")
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates, key)
+        .with_client_cert_verifier(verifier.build().expect("a root"))
+        .with_single_cert(vec![far.certificate], far.key)
         .expect("a key that fits");
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
@@ -152,7 +68,7 @@ fn ends() -> (TlsConnector, TlsAcceptor) {
 async fn dial(connector: &TlsConnector, to: &TcpListener) -> tokio_rustls::client::TlsStream<TcpStream> {
     let stream = TcpStream::connect(to.local_addr().expect("a bound listener")).await.expect("it listens");
     stream.set_nodelay(true).expect("an option that every system has");
-    let name = ServerName::try_from("anybody").expect("a name");
+    let name = ServerName::try_from(NAME).expect("a name");
     connector.connect(name, stream).await.expect("it is secured")
 }
 

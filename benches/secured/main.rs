@@ -1,7 +1,7 @@
 //! What TLS costs, beside bare tokio-rustls doing the same in the same process.
 //!
 //! `cargo bench --bench secured [-- FILTER]`. Both ends run in this process, on loopback, with TLS 1.3,
-//! Ed25519 keys, certificates of both ends and one provider. CPU time covers the whole process, so both
+//! Ed25519 keys, one provider, and certificates of both ends that are checked. CPU time covers the whole process, so both
 //! ends; it is the figure to compare, the rates depend on what else the machine does.
 //!
 //! * "handshakes": to connect, to secure the connection, and ours to say Handshake and to be a session on both
@@ -35,8 +35,19 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-fn measure<F: Future<Output = ()>>(count: usize, subject: impl Fn(usize) -> F) -> Cost {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+/// On one thread nobody waits for another core to wake up, which costs more than a signature.
+#[derive(Clone, Copy)]
+enum Threads {
+    One,
+    All,
+}
+
+fn measure<F: Future<Output = ()>>(threads: Threads, count: usize, subject: impl Fn(usize) -> F) -> Cost {
+    let mut runtime = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::All => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build().expect("a runtime");
     runtime.block_on(subject(count / 10));
     let (cpu, wall) = (cpu_seconds(), Instant::now());
     runtime.block_on(subject(count));
@@ -68,14 +79,20 @@ fn main() {
     let filter = std::env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
     println!("| work | subject | per second | CPU us each | CPU to bare | rate to bare |");
     println!("|---|---|---|---|---|---|");
-    if "handshakes".contains(&filter) {
-        compare(
-            "handshakes",
-            || measure(HANDSHAKES, bare::handshakes),
-            || measure(HANDSHAKES, whole::handshakes),
-        );
-    }
-    if "bulk".contains(&filter) {
-        compare("bulk, 1 MiB", || measure(MESSAGES, bare::bulk), || measure(MESSAGES, whole::bulk));
+    for (threads, name) in [(Threads::One, "one thread"), (Threads::All, "all threads")] {
+        if "handshakes".contains(&filter) {
+            compare(
+                &format!("handshakes, {name}"),
+                || measure(threads, HANDSHAKES, bare::handshakes),
+                || measure(threads, HANDSHAKES, whole::handshakes),
+            );
+        }
+        if "bulk".contains(&filter) {
+            compare(
+                &format!("bulk, 1 MiB, {name}"),
+                || measure(threads, MESSAGES, bare::bulk),
+                || measure(threads, MESSAGES, whole::bulk),
+            );
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Peers that are not who they say, or say it wrongly.
 
 use rcgen::date_time_ymd;
+use rustls::CipherSuite;
 use spacetime_network::SecurityError;
 use spacetime_network::transport::TlsConfig;
+use spacetime_network::transport::tls::TlsVersion;
 use tokio::net::TcpListener;
 
 use crate::attacker::{Attacker, authority, ed25519, p256, pair_of, parameters};
@@ -49,6 +51,22 @@ async fn one_who_is_as_it_should_be_is_let_in() {
         let address = listener.local_addr().unwrap().into();
         let (attack, dialled) = tokio::join!(attacker.accept(&listener), dial(&speaks(version), &address));
         assert!(attack.is_ok() && dialled.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_the_choice_to_the_dialler_gets_the_cipher_that_costs_least() {
+    for (version, suite) in [
+        (TlsVersion::V1_2, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        (TlsVersion::V1_3, CipherSuite::TLS13_AES_128_GCM_SHA256),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().into();
+        let peer = Attacker::new(version);
+        let (accepted, dialled) = tokio::join!(peer.accept(&listener), dial(&speaks(version), &address));
+        let accepted = accepted.unwrap();
+        assert_eq!(accepted.get_ref().1.negotiated_cipher_suite().unwrap().suite(), suite);
+        dialled.unwrap();
     }
 }
 

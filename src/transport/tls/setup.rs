@@ -8,7 +8,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, ServerConfig, SupportedProtocolVersion};
 use spacetime_core::{PeerId, SecurityError};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -30,9 +30,22 @@ const NO_NAME: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// The provider is always named: the default of the process panics where two are linked.
 fn provider() -> CryptoProvider {
     #[cfg(feature = "tls-aws-lc-rs")]
-    return rustls::crypto::aws_lc_rs::default_provider();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     #[cfg(not(feature = "tls-aws-lc-rs"))]
-    return rustls::crypto::ring::default_provider();
+    let mut provider = rustls::crypto::ring::default_provider();
+    // The others stay behind it, in their order.
+    provider.cipher_suites.sort_by_key(|it| !is_preferred(it.suite()));
+    provider
+}
+
+/// AES-128 is as strong as the X25519 and Ed25519 that stand beside it. It takes a tenth less per byte
+/// than AES-256, and its SHA-256 is in the instructions of today's processors where SHA-384 is not:
+/// an eighth of a handshake.
+const fn is_preferred(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256 | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 pub(super) struct Setup {
