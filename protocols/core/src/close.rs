@@ -38,6 +38,8 @@ pub enum CloseReason {
     PingTimeout,
     /// The peer took too little of what was sent to it.
     SlowReader,
+    /// The peer took too long for a frame that it had begun.
+    SlowSender,
     /// The peer broke the protocol.
     Violation(Offence),
     /// The peer closed the stream, between two frames.
@@ -68,6 +70,7 @@ impl CloseReason {
             Self::OpeningTimeout => "opening-timeout",
             Self::PingTimeout => "ping-timeout",
             Self::SlowReader => "slow-reader",
+            Self::SlowSender => "slow-sender",
             Self::Violation(_) => "violation",
             Self::EndOfStream => "end-of-stream",
             Self::Insecure(_) => "insecure",
@@ -99,6 +102,7 @@ impl CloseReason {
             "opening-timeout" => Self::OpeningTimeout,
             "ping-timeout" => Self::PingTimeout,
             "slow-reader" => Self::SlowReader,
+            "slow-sender" => Self::SlowSender,
             _ => return Self::RemoteText(printable(text)),
         };
         Self::Remote(Box::new(known))
@@ -138,6 +142,7 @@ impl fmt::Display for CloseReason {
             Self::OpeningTimeout => f.write_str("the peer did not say who it is in time"),
             Self::PingTimeout => f.write_str("the peer gave no sign of life"),
             Self::SlowReader => f.write_str("the peer took too little of what was sent to it"),
+            Self::SlowSender => f.write_str("the peer took too long for a frame that it had begun"),
             Self::Violation(offence) => offence.fmt(f),
             Self::EndOfStream => f.write_str("the peer closed the stream"),
             Self::Insecure(error) => error.fmt(f),

@@ -279,6 +279,7 @@ impl Protocol for Peers {
                     | CloseReason::EndOfStream
                     | CloseReason::PingTimeout
                     | CloseReason::SlowReader
+                    | CloseReason::SlowSender
             );
             if by_nobody && opened.role == Role::Outbound {
                 self.pool.lose(&opened, now.time, &mut self.rng);

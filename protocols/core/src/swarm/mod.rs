@@ -21,6 +21,7 @@
 //! sleeping, read [`deadline`](Swarm::deadline).
 
 mod accepting;
+mod begun;
 mod lifecycle;
 pub(crate) mod network;
 mod output;
@@ -220,6 +221,7 @@ impl<B: NetworkBehaviour> Swarm<B> {
     #[must_use = "what comes back must be handed in again"]
     pub fn handle_frames(&mut self, now: Now, connection: ConnectionId, mut batch: Batch) -> Option<Batch> {
         self.advance(now);
+        self.network.note_begun(connection, batch.begun());
         let is_limited = self.network.download.is_limited();
         let rest = if is_limited { self.network.take_turn(connection, &mut batch) } else { None };
         self.network.count_received(connection, batch.arrived_bytes());

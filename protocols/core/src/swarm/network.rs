@@ -272,6 +272,10 @@ impl Network {
         if stalled_at.is_some_and(|at| at <= now) {
             return self.close(id, CloseReason::SlowReader);
         }
+        let whole_by = connection.whole_by(now, held);
+        if whole_by.is_some_and(|at| at <= now) {
+            return self.close(id, CloseReason::SlowSender);
+        }
         for (request, answer, error) in connection.requests.give_up_due(now, held) {
             self.deliveries.push_back(Delivery::RequestFailed { connection: id, request, answer, error });
         }
@@ -285,7 +289,7 @@ impl Network {
             }
             wake_at = [shares.upload.wake_at(), shares.download.wake_at()];
         }
-        let others = [stalled_at, connection.requests.deadline(now, held), open_by];
+        let others = [stalled_at, whole_by, connection.requests.deadline(now, held), open_by];
         let next = others.into_iter().chain(wake_at).flatten().min();
         if let Some(at) = next {
             debug_assert!(at > now, "a deadline moves forward when it fires");

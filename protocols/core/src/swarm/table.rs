@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::begun::BegunFrames;
 use super::questions::Questions;
 use super::queues::SendQueues;
 use super::requests::Requests;
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     pub(super) bytes_sent: u64,
     /// When the connection is closed unless it is established by then.
     pub(super) opening: Patience,
+    /// Large frames that the peer has begun to send.
+    pub(super) begun: BegunFrames,
     pub(super) last_received: Time,
     /// Since when frames wait without the driver taking any.
     pub(super) waiting_since: Option<Time>,
@@ -86,6 +89,7 @@ impl Connection {
             bytes_received: 0,
             bytes_sent: 0,
             opening: Patience::new(now, timeout, Held::default()),
+            begun: None,
             last_received: now,
             waiting_since: None,
             is_ready: false,

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::chunk::BegunFrame;
 use super::frame::Frame;
 use super::message::TypeRule;
 use super::rules::FrameRules;
@@ -26,6 +27,7 @@ pub struct Batch {
     pub(super) unframed: usize,
     /// Bytes of the one frame that batches before have told of as unframed.
     pub(super) told: usize,
+    pub(super) begun: [Option<BegunFrame>; 2],
 }
 
 impl Batch {
@@ -60,6 +62,11 @@ impl Batch {
     /// Bytes of frames that were told of before, chunk by chunk. Then there is one frame.
     pub(crate) const fn told_bytes(&self) -> usize {
         self.told
+    }
+
+    /// The frames of which chunks had come and others were missing when these were read, by level.
+    pub(crate) const fn begun(&self) -> [Option<BegunFrame>; 2] {
+        self.begun
     }
 
     /// Bytes of the stream that no batch has told of before.
@@ -102,6 +109,7 @@ impl Batch {
             pinned_bytes: self.pinned_bytes,
             unframed: core::mem::take(&mut self.unframed),
             told: if bytes > 0 { core::mem::take(&mut self.told) } else { 0 },
+            begun: self.begun,
         }
     }
 

@@ -65,6 +65,15 @@ impl ChunkLevel {
     }
 }
 
+/// A frame of which a part has come in chunks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BegunFrame {
+    /// Which one of its connection it is.
+    pub(crate) number: u32,
+    /// All of its bytes.
+    pub(crate) total_bytes: u32,
+}
+
 /// Appends what stands before so many bytes of a frame.
 pub(crate) fn write_chunk_header(level: ChunkLevel, bytes: usize, out: &mut Vec<u8>) {
     debug_assert!((1..=MAX_CHUNK_BYTES).contains(&bytes));

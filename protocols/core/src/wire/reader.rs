@@ -9,7 +9,7 @@ use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 use smallvec::smallvec;
 
 use super::batch::{Batch, ObjectIds};
-use super::chunk::{CHUNK_HEADER, ChunkError, ChunkLevel, MAX_CHUNK_BYTES};
+use super::chunk::{BegunFrame, CHUNK_HEADER, ChunkError, ChunkLevel, MAX_CHUNK_BYTES};
 use super::error::FrameError;
 use super::message::TypeRule;
 use super::rules::FrameRules;
@@ -60,6 +60,8 @@ struct Large {
     until: usize,
     /// The level of its chunks.
     level: Option<ChunkLevel>,
+    /// Which one of those in chunks it is.
+    number: u32,
     /// Bytes that batches have told of.
     told: usize,
 }
@@ -75,7 +77,7 @@ enum Open {
 impl Large {
     fn new(total: usize, rule: TypeRule, level: Option<ChunkLevel>, arrived: usize) -> Self {
         let bytes = Vec::with_capacity(total.min(MAX_SHARED_FRAME.max(arrived)));
-        Self { bytes, total, rule, until: total, level, told: 0 }
+        Self { bytes, total, rule, until: total, level, number: 0, told: 0 }
     }
 
     const fn is_filled(&self) -> bool {
@@ -111,6 +113,8 @@ pub struct FrameReader {
     large: Option<Box<Large>>,
     /// Frames whose next chunk has not begun, by level; none unless the peer may send chunks.
     open: Option<Box<[Option<Open>; 2]>>,
+    /// Frames that have begun in chunks.
+    begun: u32,
     /// Payload bytes of an ignored frame that are still to come.
     skip: usize,
     /// Bytes outside of frames since the last batch.
@@ -132,6 +136,7 @@ impl FrameReader {
             polls: 0,
             large: None,
             open: None,
+            begun: 0,
             skip: 0,
             unframed: 0,
         }
@@ -283,7 +288,7 @@ impl FrameReader {
         let object_ids = object_ids.into_iter();
         let unframed = core::mem::take(&mut self.unframed);
         let rules = Arc::clone(&self.rules);
-        let batch = Batch { bytes, rules, object_ids, pinned_bytes, unframed, told: 0 };
+        let batch = Batch { bytes, rules, object_ids, pinned_bytes, unframed, told: 0, begun: self.begun() };
         Ok(Some(ReadStep::Frames(batch)))
     }
 
@@ -393,6 +398,22 @@ impl FrameReader {
         Ok(if bytes.len() < needed { Scan::Partial } else { Scan::Chunk { level, len } })
     }
 
+    /// The frames of which some chunks have come, by level.
+    fn begun(&self) -> [Option<BegunFrame>; 2] {
+        let Some(open) = self.open.as_deref() else { return [None; 2] };
+        let begun = |large: &Large| BegunFrame { number: large.number, total_bytes: large.total as u32 };
+        let mut all = open.each_ref().map(|open| match open {
+            Some(Open::Frame(large)) => Some(begun(large)),
+            _ => None,
+        });
+        if let Some(large) = &self.large
+            && let Some(slot) = large.level.and_then(|level| all.get_mut(level.index()))
+        {
+            *slot = Some(begun(large));
+        }
+        all
+    }
+
     fn open_at(&self, level: ChunkLevel) -> Option<&Open> {
         self.open.as_ref()?.get(level.index())?.as_ref()
     }
@@ -430,7 +451,7 @@ impl FrameReader {
 
     /// Begins with a frame, whose header stands at the start of the buffer, in a chunk of so many
     /// bytes.
-    fn open_frame(&self, level: ChunkLevel, len: usize) -> Result<Open, FrameError> {
+    fn open_frame(&mut self, level: ChunkLevel, len: usize) -> Result<Open, FrameError> {
         if len < FRAME_HEADER {
             return Err(FrameError::Chunk(ChunkError::NoHeader { bytes: len }));
         }
@@ -446,7 +467,11 @@ impl FrameReader {
             return Err(FrameError::Chunk(ChunkError::Needless { bytes: total }));
         }
         Ok(match rule {
-            Some(rule) => Open::Frame(Box::new(Large::new(total, rule, Some(level), len))),
+            Some(rule) => {
+                self.begun = self.begun.wrapping_add(1);
+                let large = Large::new(total, rule, Some(level), len);
+                Open::Frame(Box::new(Large { number: self.begun, ..large }))
+            }
             None => Open::Ignored(total),
         })
     }
@@ -499,6 +524,7 @@ impl FrameReader {
             object_ids: smallvec![object_id].into_iter(),
             unframed: core::mem::take(&mut self.unframed),
             told: large.told,
+            begun: self.begun(),
         }
     }
 
@@ -511,6 +537,7 @@ impl FrameReader {
             pinned_bytes: 0,
             unframed: core::mem::take(&mut self.unframed),
             told: 0,
+            begun: self.begun(),
         }
     }
 

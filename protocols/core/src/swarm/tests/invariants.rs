@@ -37,6 +37,7 @@ pub(super) fn check<B: NetworkBehaviour>(swarm: &Swarm<B>) {
         let waits_for = [
             (!connection.is_established()).then(|| connection.opening.ends(now, held) + slack),
             connection.waiting_since.map(|since| since + network.limits.write_timeout()),
+            connection.whole_by(now, held).map(|at| at + slack),
             connection.requests.deadline(now, held).map(|at| at + slack),
             shares.and_then(|it| it.upload.wake_at()),
             shares.and_then(|it| it.download.wake_at()),

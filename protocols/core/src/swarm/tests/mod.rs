@@ -3,6 +3,7 @@
 mod accepting;
 mod admission;
 mod bandwidth;
+mod begun;
 mod closing;
 mod dialling;
 mod fairness;
