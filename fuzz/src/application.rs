@@ -84,7 +84,7 @@ impl Application {
                 }
             }
             Event::ReadHeaders { max_headers, .. } => assert!((1..=MAX_HEADERS).contains(max_headers)),
-            Event::StateChanged { .. } => return,
+            Event::StateChanged { .. } | Event::Progressed { .. } => return,
             _ => {}
         }
         self.effects.push(effect);

@@ -250,7 +250,8 @@ impl Script {
             .with_max_headers_per_request(7)
             .with_max_in_flight_per_peer(3)
             .with_max_window_blocks(8)
-            .with_max_window_bytes(3000);
+            .with_max_window_bytes(3000)
+            .with_progress_interval(Duration::from_secs(3600));
         let config = Config::new(chain::chain_id()).with_handshake(handshake).with_sync(sync).with_peers(
             spacetime_peers::Config::default()
                 .with_kept(setting.addresses.iter().flatten().map(|number| address(*number))),

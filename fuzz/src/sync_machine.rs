@@ -211,7 +211,9 @@ impl Script {
             .with_max_headers_per_request(within(setting.max_headers, 2 * HEIGHT))
             .with_max_in_flight_per_peer(within(setting.max_in_flight, 4))
             .with_max_window_blocks(within(setting.max_window_blocks, HEIGHT))
-            .with_max_window_bytes(usize::from(setting.max_window_bytes) + 1);
+            .with_max_window_bytes(usize::from(setting.max_window_bytes) + 1)
+            // What is waited for shall not be that.
+            .with_progress_interval(Duration::from_secs(3600));
         let rng = Rng::from_number(1);
         let sync =
             Sync::new(config, chain::rules().clone(), application.recent(), &rng).expect("it is valid");

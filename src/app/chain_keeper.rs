@@ -284,31 +284,25 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// If the chain that ends with this block beside the best chain is heavier, it is the best one from
     /// now on. Whether it is.
     fn go_over_to(&self, last: &HeaderInfo, commands: &mut Vec<NodeCommand<R>>) -> Result<bool, StoreError> {
-        let (mut branch, mut weight, mut block) = (vec![last.hash], 0_u128, *last);
+        let (mut branch, mut parent) = (vec![*last], last.parent);
         let fork = loop {
-            let Some(parent) = self.info_of(block.parent)? else { return Ok(false) };
-            weight = weight.saturating_add(self.rules.weight(&parent, &block).into());
-            if self.store.height_of(parent.hash)?.is_some() {
-                break parent;
+            let Some(before) = self.info_of(parent)? else { return Ok(false) };
+            if self.store.height_of(before.hash)?.is_some() {
+                break before;
             }
             if branch.len() as u64 > MAX_SIDE_DEPTH {
                 return Ok(false);
             }
-            branch.push(parent.hash);
-            block = parent;
+            branch.push(before);
+            parent = before.parent;
         };
+        branch.reverse();
         let ours = self.store.headers(fork.height + 1, usize::MAX)?;
-        let mut parent = fork;
-        let mut our_weight = 0_u128;
-        for header in &ours {
-            let info = self.read(header)?;
-            our_weight = our_weight.saturating_add(self.rules.weight(&parent, &info).into());
-            parent = info;
-        }
-        if weight <= our_weight {
+        let ours = ours.iter().map(|header| self.read(header)).collect::<Result<Vec<_>, _>>()?;
+        if self.rules.branch_weight(&fork, &branch) <= self.rules.branch_weight(&fork, &ours) {
             return Ok(false);
         }
-        branch.reverse();
+        let branch: Vec<_> = branch.iter().map(|info| info.hash).collect();
         self.store.reorganise(fork.height, &branch)?;
         let mut included = 0;
         for hash in branch.into_iter().rev() {

@@ -1,7 +1,7 @@
 //! Carries out what sync and relay want done to the chain on threads of its own: disks and checks
 //! never hold up the network.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -17,8 +17,8 @@ use super::chain_keeper::{ChainKeeper, Verifier};
 use crate::store::{ChainStore, StoreError};
 use crate::swarm::{Handle, system_clock};
 
-/// Reads that may wait. Sync asks for 4 at a time for each peer.
-const MAX_WAITING_READS: usize = 1024;
+/// Reads that may wait. Sync has no more at a time than there are threads.
+const MAX_WAITING_READS: usize = 64;
 
 /// What may change the chain.
 #[derive(Debug)]
@@ -51,11 +51,13 @@ pub struct ChainWorker {
 }
 
 impl ChainWorker {
-    /// Starts the threads. They end when this is dropped, or the Swarm is gone.
+    /// Starts the threads: one that writes, and so many that read, as many as sync has read something
+    /// ([`spacetime_sync::Config::max_reads`]). They end when this is dropped, or the Swarm is gone.
     pub fn spawn<R>(
         store: Arc<dyn ChainStore>,
         rules: R,
         verifier: impl Verifier,
+        max_reads: usize,
         handle: &Handle<Node<R>>,
     ) -> std::io::Result<Self>
     where
@@ -66,18 +68,23 @@ impl ChainWorker {
         let (reads, questions) = mpsc::channel(MAX_WAITING_READS);
         let (failed, failure) = mpsc::channel(2);
         let keeper = Arc::new(ChainKeeper::new(store, rules, verifier));
-        let (writer, reader) = (Arc::clone(&keeper), keeper);
+        let writer = Arc::clone(&keeper);
         let (writer_handle, writer_failed) = (handle.clone(), failed.clone());
         let writer = thread::Builder::new().name("chain writer".into()).spawn(move || {
             let tell = |command| writer_handle.blocking_send(command).is_ok();
             report(write(&writer, writers_jobs, tell), &writer_failed);
         })?;
-        let handle = handle.clone();
-        let reader = thread::Builder::new().name("chain reader".into()).spawn(move || {
-            let tell = |command| handle.blocking_send(command).is_ok();
-            report(read(&reader, questions, tell), &failed);
-        })?;
-        Ok(Self { jobs, reads, failure, threads: vec![writer, reader] })
+        let mut threads = vec![writer];
+        let questions = Arc::new(Mutex::new(questions));
+        for _ in 0..max_reads {
+            let (keeper, questions) = (Arc::clone(&keeper), Arc::clone(&questions));
+            let (handle, failed) = (handle.clone(), failed.clone());
+            threads.push(thread::Builder::new().name("chain reader".into()).spawn(move || {
+                let tell = |command| handle.blocking_send(command).is_ok();
+                report(read(&keeper, &questions, tell), &failed);
+            })?);
+        }
+        Ok(Self { jobs, reads, failure, threads })
     }
 
     /// Finishes what was begun and waits for the threads. The Swarm must be gone.
@@ -159,11 +166,13 @@ fn write<R: ChainRules + 'static, V: Verifier>(
 
 fn read<R: ChainRules + 'static, V: Verifier>(
     keeper: &ChainKeeper<R, V>,
-    mut questions: mpsc::Receiver<Event>,
+    questions: &Mutex<mpsc::Receiver<Event>>,
     tell: impl Fn(NodeCommand<R>) -> bool,
 ) -> Result<(), StoreError> {
     let began = Instant::now();
-    while let Some(question) = questions.blocking_recv() {
+    // One thread waits for the next question, the others for their turn to.
+    let next = || questions.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+    while let Some(question) = next() {
         let now = Now::new(Time::from_epoch(began.elapsed()), system_clock());
         if !keeper.carry_out(&question, now)?.into_iter().all(&tell) {
             break;

@@ -159,12 +159,63 @@ impl BandwidthConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SyncConfig {
-    /// Peers that are asked for anything.
+    /// Peers that are asked for headers at the same time.
     pub max_peers: Option<usize>,
     /// Peers that blocks are asked from at the same time.
     pub parallel_downloads: Option<usize>,
+    /// Headers that are asked for at once.
+    pub max_headers_per_request: Option<usize>,
+    /// How often a peer is asked for a block, and fails in a row, before it rests for 10 minutes.
+    pub max_retries: Option<u32>,
+    /// How many milliseconds an answer may take.
+    pub request_timeout_ms: Option<u64>,
+    /// Blocks that one peer is asked for at the same time.
+    pub max_in_flight_per_peer: Option<usize>,
+    /// How far ahead of the last applied block blocks are asked for.
+    pub max_window_blocks: Option<usize>,
     /// Bytes of blocks that may wait to be applied.
     pub max_window_bytes: Option<usize>,
+    /// After how many milliseconds a peer is asked again that had nothing newer, or failed.
+    pub poll_interval_ms: Option<u64>,
+    /// How many blocks are left for a heavier chain.
+    pub max_reorg_depth: Option<usize>,
+    /// How many blocks behind is far behind.
+    pub initial_download_threshold: Option<u64>,
+    /// After how many milliseconds without a new block all peers are asked for one.
+    pub stale_tip_timeout_ms: Option<u64>,
+    /// How many milliseconds there are at least between two reports of progress.
+    pub progress_interval_ms: Option<u64>,
+    /// How much is read at a time for peers that ask.
+    pub max_reads: Option<usize>,
+}
+
+impl SyncConfig {
+    /// The same configuration with what is said here.
+    fn apply(&self, config: spacetime_sync::Config) -> spacetime_sync::Config {
+        use spacetime_sync::Config;
+
+        fn set<T>(config: Config, value: Option<T>, with: fn(Config, T) -> Config) -> Config {
+            match value {
+                Some(value) => with(config, value),
+                None => config,
+            }
+        }
+        let ms = |value: Option<u64>| value.map(Duration::from_millis);
+        let config = set(config, self.max_peers, Config::with_max_peers);
+        let config = set(config, self.parallel_downloads, Config::with_parallel_downloads);
+        let config = set(config, self.max_headers_per_request, Config::with_max_headers_per_request);
+        let config = set(config, self.max_retries, Config::with_max_retries);
+        let config = set(config, ms(self.request_timeout_ms), Config::with_request_timeout);
+        let config = set(config, self.max_in_flight_per_peer, Config::with_max_in_flight_per_peer);
+        let config = set(config, self.max_window_blocks, Config::with_max_window_blocks);
+        let config = set(config, self.max_window_bytes, Config::with_max_window_bytes);
+        let config = set(config, ms(self.poll_interval_ms), Config::with_poll_interval);
+        let config = set(config, self.max_reorg_depth, Config::with_max_reorg_depth);
+        let config = set(config, self.initial_download_threshold, Config::with_initial_download_threshold);
+        let config = set(config, ms(self.stale_tip_timeout_ms), Config::with_stale_tip_timeout);
+        let config = set(config, ms(self.progress_interval_ms), Config::with_progress_interval);
+        set(config, self.max_reads, Config::with_max_reads)
+    }
 }
 
 impl FileConfig {
@@ -214,17 +265,7 @@ impl FileConfig {
 
     /// The synchronisation, with the defaults for what is not said.
     pub fn sync(&self) -> spacetime_sync::Config {
-        let mut sync = spacetime_sync::Config::default();
-        if let Some(max_peers) = self.sync.max_peers {
-            sync = sync.with_max_peers(max_peers);
-        }
-        if let Some(parallel_downloads) = self.sync.parallel_downloads {
-            sync = sync.with_parallel_downloads(parallel_downloads);
-        }
-        if let Some(max_window_bytes) = self.sync.max_window_bytes {
-            sync = sync.with_max_window_bytes(max_window_bytes);
-        }
-        sync
+        self.sync.apply(spacetime_sync::Config::default())
     }
 }
 
@@ -320,7 +361,18 @@ mod tests {
             config.bandwidth.download.is_some(),
             config.sync.max_peers.is_some(),
             config.sync.parallel_downloads.is_some(),
+            config.sync.max_headers_per_request.is_some(),
+            config.sync.max_retries.is_some(),
+            config.sync.request_timeout_ms.is_some(),
+            config.sync.max_in_flight_per_peer.is_some(),
+            config.sync.max_window_blocks.is_some(),
             config.sync.max_window_bytes.is_some(),
+            config.sync.poll_interval_ms.is_some(),
+            config.sync.max_reorg_depth.is_some(),
+            config.sync.initial_download_threshold.is_some(),
+            config.sync.stale_tip_timeout_ms.is_some(),
+            config.sync.progress_interval_ms.is_some(),
+            config.sync.max_reads.is_some(),
         ];
         assert!(all.iter().all(|is_there| *is_there), "{config:?}");
         // There is none by default.
@@ -364,6 +416,33 @@ mod tests {
         let expected = Bandwidth::reference().with_upload(None).with_download(Some(60_000));
         assert_eq!(flags.or(&file).bandwidth(), expected);
         assert!(FileConfig::parse("[bandwidth]\nupload = \"much\"\n").is_err());
+    }
+
+    #[test]
+    fn what_is_said_of_the_synchronisation_is_done() {
+        let text = "[sync]\nmax_peers = 1\nparallel_downloads = 2\nmax_headers_per_request = 3\n\
+            max_retries = 4\nrequest_timeout_ms = 5\nmax_in_flight_per_peer = 6\nmax_window_blocks = 7\n\
+            max_window_bytes = 8\npoll_interval_ms = 9\nmax_reorg_depth = 10\n\
+            initial_download_threshold = 11\nstale_tip_timeout_ms = 12\nprogress_interval_ms = 13\n\
+            max_reads = 14\n";
+        let expected = spacetime_sync::Config::default()
+            .with_max_peers(1)
+            .with_parallel_downloads(2)
+            .with_max_headers_per_request(3)
+            .with_max_retries(4)
+            .with_request_timeout(Duration::from_millis(5))
+            .with_max_in_flight_per_peer(6)
+            .with_max_window_blocks(7)
+            .with_max_window_bytes(8)
+            .with_poll_interval(Duration::from_millis(9))
+            .with_max_reorg_depth(10)
+            .with_initial_download_threshold(11)
+            .with_stale_tip_timeout(Duration::from_millis(12))
+            .with_progress_interval(Duration::from_millis(13))
+            .with_max_reads(14);
+        let config = FileConfig::parse(text).unwrap().sync();
+        assert_eq!(config, expected);
+        assert_eq!(config.validate(), Ok(()));
     }
 
     #[test]

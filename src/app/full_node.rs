@@ -13,6 +13,8 @@ use spacetime_handshake::Legacy;
 use spacetime_node::{Config as NodeConfig, Node, NodeCommand, NodeEvent, Start};
 use spacetime_peers::AddressRules;
 use spacetime_peers::book::Record;
+use spacetime_sync::{Event as SyncEvent, Progress};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::AppError;
@@ -95,6 +97,7 @@ pub struct FullNode {
     swarm: Swarm<FullNodeBehaviour>,
     worker: ChainWorker,
     peers_worker: PeersWorker,
+    progress: watch::Sender<Progress>,
     resolver: Arc<dyn Resolver>,
     listen: Vec<Address>,
     peer_id: PeerId,
@@ -136,6 +139,7 @@ impl FullNode {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+        let max_reads = options.sync.max_reads();
         let rng =
             crate::os_rng().map_err(|error| AppError::failed("the system gives no randomness", error))?;
         let is_proven = |it: &&Record| it.peer_id.is_some();
@@ -158,14 +162,15 @@ impl FullNode {
             listen.iter().find_map(Address::socket_addr).and_then(|socket| NonZeroU16::new(socket.port()));
         swarm.act(|node, _| node.handshake.set_listen_port(port));
 
-        let worker = ChainWorker::spawn(store, rules, AcceptAll, &swarm.handle())
+        let worker = ChainWorker::spawn(store, rules, AcceptAll, max_reads, &swarm.handle())
             .map_err(|error| AppError::failed("cannot start the chain threads", error))?;
         let peers_worker = PeersWorker::spawn(folder.peers_files())
             .map_err(|error| AppError::failed("cannot start the thread that stores peers", error))?;
         let control = ControlSocket::bind(folder.path())
             .map_err(|error| AppError::failed("cannot open the control socket", error))?;
         let resolver = options.resolver;
-        Ok(Self { control, swarm, worker, peers_worker, resolver, listen, peer_id, tip, folder })
+        let progress = watch::Sender::new(swarm.behaviour().sync.progress());
+        Ok(Self { control, swarm, worker, peers_worker, progress, resolver, listen, peer_id, tip, folder })
     }
 
     /// Who it is.
@@ -191,14 +196,15 @@ impl FullNode {
     /// A way to talk to it while it runs.
     pub fn handle(&self) -> NodeHandle {
         let writer = self.peers_worker.writer().clone();
-        NodeHandle::new(self.swarm.handle(), &self.listen, writer, self.worker.publisher())
+        let progress = self.progress.subscribe();
+        NodeHandle::new(self.swarm.handle(), &self.listen, writer, self.worker.publisher(), progress)
     }
 
     /// Runs until `stop` is ready, then ends in order: peers are told, the chain and what is known of
     /// peers are on the disk.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let handle = self.handle();
-        let Self { control, mut swarm, mut worker, peers_worker, resolver, folder, .. } = self;
+        let Self { control, mut swarm, mut worker, peers_worker, progress, resolver, folder, .. } = self;
         let control = AbortOnDrop(tokio::spawn(control.serve(handle.clone())).abort_handle());
         let mut lookups = JoinSet::new();
         tokio::pin!(stop);
@@ -209,6 +215,9 @@ impl FullNode {
                 error = worker.failed() => break Err(error.into()),
                 Some(_) = lookups.join_next() => {}
                 Some(event) = swarm.next() => match event {
+                    Event::Behaviour(NodeEvent::Sync(SyncEvent::Progressed { progress: now })) => {
+                        progress.send_replace(now);
+                    }
                     Event::Behaviour(NodeEvent::Sync(event)) => worker.carry_out(event).await,
                     Event::Behaviour(NodeEvent::Relay(spacetime_relay::Event::Received { item, host, .. })) => {
                         worker.judge(item, host);

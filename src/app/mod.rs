@@ -35,7 +35,6 @@ pub use folder::{DataFolder, default_config_file, default_data_folder};
 pub use full_node::{FullNode, FullNodeBehaviour, Options};
 pub use key_file::{KeyFile, KeyFileError};
 pub use node_handle::{ChangeError, NodeHandle, PublishError};
-pub use progress::Meter;
 pub use rate::{InvalidRate, RateLimit};
 pub use resolver::{Resolver, SystemResolver};
 pub use trust_options::TrustOptions;

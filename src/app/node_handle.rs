@@ -8,7 +8,8 @@ use spacetime_node::{NodeCommand, Status};
 use spacetime_peers::book::Record;
 use spacetime_peers::{Command, Peers};
 use spacetime_relay::{Item, Verdict};
-use tokio::sync::oneshot;
+use spacetime_sync::Progress;
+use tokio::sync::{oneshot, watch};
 
 use super::chain_worker::Publisher;
 use super::full_node::FullNodeBehaviour;
@@ -22,6 +23,7 @@ pub struct NodeHandle {
     listen: Arc<[Address]>,
     peers_writer: PeersWriter,
     publisher: Publisher,
+    progress: watch::Receiver<Progress>,
 }
 
 impl NodeHandle {
@@ -30,13 +32,21 @@ impl NodeHandle {
         listen: &[Address],
         peers_writer: PeersWriter,
         publisher: Publisher,
+        progress: watch::Receiver<Progress>,
     ) -> Self {
-        Self { swarm, listen: listen.into(), peers_writer, publisher }
+        Self { swarm, listen: listen.into(), peers_writer, publisher, progress }
     }
 
     /// The Swarm in which it runs.
     pub const fn swarm(&self) -> &Handle<FullNodeBehaviour> {
         &self.swarm
+    }
+
+    /// How far the synchronisation has come: the newest value, which is another one at most once in
+    /// [`Config::with_progress_interval`](spacetime_sync::Config::with_progress_interval). The sender is gone
+    /// when the node has ended.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
     }
 
     /// What the node says of itself.

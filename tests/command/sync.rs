@@ -124,6 +124,8 @@ fn a_node_that_is_killed_again_and_again_goes_on_and_downloads_no_more_than_a_wi
         node.wait_until("synced", |status| height(status) == BLOCKS && status["sync"]["state"] == "Synced");
     let source = &campaign.source;
     assert_eq!(status["tip"], source.status()["tip"]);
+    let sync = &status["sync"];
+    assert_eq!((&sync["seconds_left"], &sync["stalled_because"]), (&0.into(), &Value::Null));
     assert_eq!(status["peers"][0]["address"], address);
     assert_eq!(status["peers"][0]["peer_id"], source.status()["peer_id"]);
     node.kill();

@@ -54,7 +54,7 @@ pub struct TipStatus {
 }
 
 /// How the synchronisation is doing.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct SyncStatus {
     /// The name of the state, as the reference has it.
     pub state: String,
@@ -68,6 +68,28 @@ pub struct SyncStatus {
     pub applied_blocks: u64,
     /// Blocks that were asked for and have not arrived.
     pub in_flight: usize,
+    /// Blocks that are applied in a second, smoothed; 0 while nothing is downloaded.
+    #[serde(default)]
+    pub blocks_per_second: u64,
+    /// Bytes of blocks that are downloaded in a second, smoothed.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    /// How many seconds it will take to reach the target at this rate; none if that is not known.
+    #[serde(default)]
+    pub seconds_left: Option<u64>,
+    /// Why nothing gets on: `no_peers`, `peers_rest`, `headers`, `next_block`, `application` or
+    /// `clock_behind`; none if it does.
+    #[serde(default)]
+    pub stalled_because: Option<String>,
+    /// Whether it is far behind, so that nothing is passed on that is new.
+    #[serde(default)]
+    pub initial_download: bool,
+    /// Answers to peers that were read from the store.
+    #[serde(default)]
+    pub served_reads: u64,
+    /// Answers to peers that were sent without that, because another one had asked for the same.
+    #[serde(default)]
+    pub saved_reads: u64,
 }
 
 /// What became of blocks, transactions and proofs that are new, since the node started.
@@ -153,7 +175,7 @@ impl<R: ChainRules + 'static> Node<R> {
             listen: listen.iter().map(Address::to_string).collect(),
             tip: TipStatus { height: progress.height, hash: progress.tip.to_string() },
             target: progress.target_height,
-            sync: progress.into(),
+            sync: SyncStatus::new(progress, self.sync.statistics()),
             relay: RelayStatus::new(self.relay.statistics(), cx.statistics()),
             mempool: MempoolStatus {
                 transactions: self.relay.mempool().len(),
@@ -200,8 +222,8 @@ impl<R: ChainRules + 'static> Node<R> {
     }
 }
 
-impl From<Progress> for SyncStatus {
-    fn from(progress: Progress) -> Self {
+impl SyncStatus {
+    fn new(progress: Progress, served: spacetime_sync::Statistics) -> Self {
         Self {
             state: progress.state.name().into(),
             header_height: progress.header_height,
@@ -209,6 +231,14 @@ impl From<Progress> for SyncStatus {
             downloaded_bytes: progress.downloaded_bytes,
             applied_blocks: progress.applied_blocks,
             in_flight: progress.in_flight,
+            blocks_per_second: progress.blocks_per_second,
+            bytes_per_second: progress.bytes_per_second,
+            // Rounded up: while something is left it is not nothing.
+            seconds_left: progress.time_left.map(|left| left.as_millis().div_ceil(1000) as u64),
+            stalled_because: progress.stalled_because.map(|reason| reason.name().into()),
+            initial_download: progress.is_initial_download,
+            served_reads: served.reads,
+            saved_reads: served.saved_reads,
         }
     }
 }

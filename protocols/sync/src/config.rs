@@ -5,10 +5,21 @@ use core::time::Duration;
 
 use spacetime_core::wire::MAX_HEADERS;
 
+/// Headers that may wait for their blocks: three messages full, so that one is downloaded while the
+/// blocks of the others are. As many of a rival chain are kept.
+pub(crate) const MAX_WAITING_HEADERS: usize = 6000;
+
+/// The longest of all intervals and timeouts: what is meant to happen happens.
+const MAX_DURATION: Duration = Duration::from_secs(3600);
+
+/// As many threads as nobody's disk needs.
+const MAX_READS: usize = 64;
+
 /// The deepest reorganisation that can be configured: the heavier chain must fit what is kept of headers.
 pub const MAX_REORG_DEPTH: usize = 2000;
 
-/// The configuration of the synchronisation. Defaults marked "seed" are the reference node's.
+/// The configuration of the synchronisation. Defaults marked "seed" are the reference node's; its limit of
+/// 10 MiB/s is [`Bandwidth::reference`](spacetime_core::Bandwidth::reference), which holds for all protocols.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     max_peers: usize,
@@ -23,6 +34,7 @@ pub struct Config {
     max_reorg_depth: usize,
     initial_download_threshold: u64,
     stale_tip_timeout: Duration,
+    progress_interval: Duration,
     max_reads: usize,
 }
 
@@ -41,7 +53,8 @@ impl Default for Config {
             max_reorg_depth: 1000,
             initial_download_threshold: 1000,
             stale_tip_timeout: Duration::from_secs(600),
-            max_reads: 16,
+            progress_interval: Duration::from_secs(1),
+            max_reads: 4,
         }
     }
 }
@@ -68,7 +81,8 @@ impl Config {
         self
     }
 
-    /// Failures in a row after which a peer is not asked again for 10 minutes; 0 is as 1. 3 (seed).
+    /// How often a peer is asked for a block that it does not send; and failures in a row after which it is
+    /// not asked for anything for 10 minutes. 3 (seed).
     #[must_use]
     pub const fn with_max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
@@ -138,16 +152,28 @@ impl Config {
         self
     }
 
-    /// How much is read from the store at a time for peers that ask, all together. 16: so many readers
-    /// keep a disk busy, and what they have read waits in 4 MiB.
+    /// How often [`Event::Progressed`](crate::Event::Progressed) comes at most. 1 s (seed).
+    #[must_use]
+    pub const fn with_progress_interval(mut self, interval: Duration) -> Self {
+        self.progress_interval = interval;
+        self
+    }
+
+    /// How much is read from the store at a time for peers that ask, all together; a node has as many
+    /// threads for it. 4, so that a disk is never idle between two reads.
     #[must_use]
     pub const fn with_max_reads(mut self, reads: usize) -> Self {
         self.max_reads = reads;
         self
     }
 
-    pub(crate) const fn max_reads(&self) -> usize {
+    /// How much is read from the store at a time.
+    pub const fn max_reads(&self) -> usize {
         self.max_reads
+    }
+
+    pub(crate) const fn progress_interval(&self) -> Duration {
+        self.progress_interval
     }
 
     pub(crate) const fn max_reorg_depth(&self) -> usize {
@@ -204,10 +230,12 @@ impl Config {
             (self.max_peers, 1000, "max_peers"),
             (self.parallel_downloads, 1000, "parallel_downloads"),
             (self.max_headers_per_request, MAX_HEADERS, "max_headers_per_request"),
+            (usize::try_from(self.max_retries).unwrap_or(usize::MAX), 1000, "max_retries"),
             (self.max_in_flight_per_peer, 200, "max_in_flight_per_peer"),
-            (self.max_reads, 1000, "max_reads"),
+            (self.max_reads, MAX_READS, "max_reads"),
             (self.max_reorg_depth, MAX_REORG_DEPTH, "max_reorg_depth"),
-            (self.max_window_blocks, 65_536, "max_window_blocks"),
+            // There are no headers further ahead.
+            (self.max_window_blocks, MAX_WAITING_HEADERS, "max_window_blocks"),
             (self.max_window_bytes, 1 << 32, "max_window_bytes"),
         ];
         for (value, max, name) in numbers {
@@ -219,9 +247,10 @@ impl Config {
             (self.request_timeout, "request_timeout"),
             (self.poll_interval, "poll_interval"),
             (self.stale_tip_timeout, "stale_tip_timeout"),
+            (self.progress_interval, "progress_interval"),
         ] {
-            if value.is_zero() || value.as_secs() > 3600 {
-                return Err(InvalidConfig { name, max: 3600 });
+            if value.is_zero() || value > MAX_DURATION {
+                return Err(InvalidConfig { name, max: MAX_DURATION.as_secs() });
             }
         }
         Ok(())
@@ -242,3 +271,47 @@ impl fmt::Display for InvalidConfig {
 }
 
 impl core::error::Error for InvalidConfig {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_by_name() {
+        let default = Config::default;
+        assert_eq!(default().validate(), Ok(()));
+        let hour = Duration::from_secs(3600);
+        let too_long = hour + Duration::from_secs(1);
+        for (config, name) in [
+            (default().with_max_peers(0), "max_peers"),
+            (default().with_max_peers(1001), "max_peers"),
+            (default().with_parallel_downloads(0), "parallel_downloads"),
+            (default().with_parallel_downloads(1001), "parallel_downloads"),
+            (default().with_max_headers_per_request(0), "max_headers_per_request"),
+            (default().with_max_headers_per_request(MAX_HEADERS + 1), "max_headers_per_request"),
+            (default().with_max_retries(0), "max_retries"),
+            (default().with_max_retries(1001), "max_retries"),
+            (default().with_max_in_flight_per_peer(0), "max_in_flight_per_peer"),
+            (default().with_max_in_flight_per_peer(201), "max_in_flight_per_peer"),
+            (default().with_max_reads(0), "max_reads"),
+            (default().with_max_reads(65), "max_reads"),
+            (default().with_max_reorg_depth(0), "max_reorg_depth"),
+            (default().with_max_reorg_depth(MAX_REORG_DEPTH + 1), "max_reorg_depth"),
+            (default().with_max_window_blocks(0), "max_window_blocks"),
+            (default().with_max_window_blocks(6001), "max_window_blocks"),
+            (default().with_max_window_bytes(0), "max_window_bytes"),
+            (default().with_max_window_bytes((1 << 32) + 1), "max_window_bytes"),
+            (default().with_request_timeout(Duration::ZERO), "request_timeout"),
+            (default().with_request_timeout(too_long), "request_timeout"),
+            (default().with_poll_interval(Duration::ZERO), "poll_interval"),
+            (default().with_poll_interval(too_long), "poll_interval"),
+            (default().with_stale_tip_timeout(Duration::ZERO), "stale_tip_timeout"),
+            (default().with_stale_tip_timeout(too_long), "stale_tip_timeout"),
+            (default().with_progress_interval(Duration::ZERO), "progress_interval"),
+            (default().with_progress_interval(too_long), "progress_interval"),
+        ] {
+            assert_eq!(config.validate().map_err(|error| error.name), Err(name), "{config:?}");
+        }
+        assert_eq!(default().with_request_timeout(hour).validate(), Ok(()));
+    }
+}

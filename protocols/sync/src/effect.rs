@@ -7,7 +7,7 @@ use spacetime_core::Hash;
 use spacetime_core::chain::{HeaderInfo, InvalidObject};
 use spacetime_core::wire::Frame;
 
-use super::progress::State;
+use super::progress::{Progress, State};
 
 /// Something to be read from the store for a peer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,6 +45,13 @@ pub enum Event {
         /// Each follows the one before; the first one follows the tip, or a block that is on the best
         /// chain or was applied before.
         blocks: Vec<Bytes>,
+    },
+    /// It has come further: at most once in
+    /// [`Config::with_progress_interval`](crate::Config::with_progress_interval), and as often while something
+    /// is to be downloaded, if anything has changed.
+    Progressed {
+        /// How far.
+        progress: Progress,
     },
     /// The synchronisation went over into another state.
     StateChanged {

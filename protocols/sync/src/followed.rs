@@ -83,6 +83,11 @@ impl Followed {
         self.at(height).is_some_and(|info| info.hash == hash)
     }
 
+    /// Whether this block is one of the best chain, as far back as that is known.
+    pub(crate) fn best_has(&self, block: &HeaderInfo) -> bool {
+        self.recent.at(block.height).is_some_and(|info| info.hash == block.hash)
+    }
+
     /// Blocks of the followed chain: the last ones, then further and further apart, and the oldest one
     /// that is known.
     pub(crate) fn locator(&self) -> Vec<HeaderInfo> {
@@ -120,13 +125,15 @@ impl Followed {
     /// The weight of the blocks after a height, up to `max` of them: in the followed chain or in the
     /// best one, whichever has more.
     pub(crate) fn weight_after(&self, rules: &impl ChainRules, height: u64, max: usize) -> u128 {
-        let followed =
-            weight((height..).map_while(|height| self.at(height)).take(max.saturating_add(1)), rules);
+        let Some(fork) = self.at(height) else { return 0 };
+        let followed = (height + 1..).map_while(|height| self.at(height)).take(max);
+        let followed = rules.branch_weight(fork, followed);
         if self.extends_tip() {
             return followed;
         }
-        let best = (height..).map_while(|height| self.recent.at(height)).take(max.saturating_add(1));
-        followed.max(weight(best, rules))
+        let best = (height + 1..).map_while(|height| self.recent.at(height)).take(max);
+        let best = self.recent.at(height).map_or(0, |fork| rules.branch_weight(fork, best));
+        followed.max(best)
     }
 
     /// Follows another chain: these headers after `fork`, a block of the followed chain. Of those,
@@ -243,15 +250,4 @@ impl Followed {
         branch.iter().for_each(|info| self.recent.push(*info));
         self.restart();
     }
-}
-
-/// The weight of blocks, without the first one: it is the parent of the next.
-fn weight<'a>(mut blocks: impl Iterator<Item = &'a HeaderInfo>, rules: &impl ChainRules) -> u128 {
-    let Some(mut parent) = blocks.next() else { return 0 };
-    let mut sum = 0_u128;
-    for block in blocks {
-        sum = sum.saturating_add(rules.weight(parent, block).into());
-        parent = block;
-    }
-    sum
 }

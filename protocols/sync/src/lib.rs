@@ -53,7 +53,8 @@
 //! [`GetBlock`](spacetime_core::wire::GetBlock) (22), [`Block`](spacetime_core::wire::Block) (23).
 //! Whether a peer has a header is asked with a GetHeaders for one header after its parent. Whoever is new,
 //! or seems to have another chain, is asked for 16 headers first, many peers at once; for 2000 only one that
-//! has answered.
+//! has answered. What two served peers ask for one after the other, as those do that download at the same
+//! time, is read once.
 //! That a peer has a new block it hears from whoever receives those
 //! ([`Signal::BlockAnnounced`]; in a full node that is the relay).
 //!
@@ -70,7 +71,7 @@
 //!                        ^                                                           v
 //!                        +---------------------- all applied ------------------- Validating
 //!
-//!   Failed: all peers rest, or there are headers and nobody to ask.   Cancelled: stopped.
+//!   Failed: all peers have failed too often, or the clock is behind.   Cancelled: stopped.
 //! ```
 //!
 //! DownloadingHeaders is passed over where the peer that gave the headers can be asked for blocks at
@@ -91,10 +92,13 @@
 //! | peers that are asked for blocks at a time | 4, without those that have sent none for 1 s |
 //! | requests per peer | 1 list of headers; 2 blocks, more while they come within 0.5 s or twice the fastest, up to 128 (16 from version-1 nodes) and about 1 MiB |
 //! | time for an answer | 30 s |
+//! | questions for the same block to the same peer | 3, then others only, until nobody is left |
+//! | questions for headers because a peer says it has news | 1 in 1 s; none for 60 s after it showed a lighter chain |
 //! | time for the block that all others wait for | 1 s to 64 s; four times that while our own limits of bandwidth hold the line back |
 //! | rest after a failure | 10 s, then 20 s; after the third in a row 10 min |
 //! | per served peer | 256 questions with 512 hashes; 1 being read; 4 answers that wait, 256 KiB before the last of them |
-//! | being read for all served peers | 16 |
+//! | being read for all served peers | 4 |
+//! | lists of headers that are kept for others that ask for the same | 64, 4 MiB |
 //!
 //! # What each violation costs
 //!
@@ -120,6 +124,7 @@ mod config;
 mod download;
 mod effect;
 mod followed;
+mod hot_headers;
 mod messages;
 mod progress;
 mod recent;
@@ -130,9 +135,10 @@ pub use config::{Config, InvalidConfig, MAX_REORG_DEPTH};
 use download::Downloader;
 pub use effect::{Command, Event, ReadId};
 pub use messages::{Answer, Message};
-pub use progress::{Progress, State};
+pub use progress::{Progress, StallReason, State};
 pub use recent::RecentChain;
 use serve::Server;
+pub use serve::Statistics;
 use spacetime_core::chain::ChainRules;
 use spacetime_core::wire::{Frame, MessageType, Priority};
 use spacetime_core::{
@@ -161,15 +167,21 @@ impl<R: ChainRules> Sync<R> {
         rng: &Rng,
     ) -> Result<Self, InvalidConfig> {
         config.validate()?;
+        let recent = recent.into();
         Ok(Self {
-            server: Server::new(config.max_reads()),
-            downloader: Downloader::new(config, rules, recent.into(), rng.fork("sync")),
+            server: Server::new(config.max_reads(), recent.tip().hash),
+            downloader: Downloader::new(config, rules, recent, rng.fork("sync")),
         })
     }
 
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         self.downloader.progress()
+    }
+
+    /// What peers have asked for.
+    pub fn statistics(&self) -> Statistics {
+        self.server.statistics()
     }
 
     fn on_read(
@@ -263,8 +275,14 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
             }
             Command::BlockRead { read, answer } => self.on_read(cx, read, answer, MessageType::BLOCK),
             Command::Rejected { hash, error } => self.downloader.on_rejected(cx, hash, error),
-            Command::Applied { last, tip } => self.downloader.on_applied(cx, last, tip),
-            Command::TipMoved { tip } => self.downloader.on_tip_moved(cx, tip),
+            Command::Applied { last, tip } => {
+                let has_left_blocks = self.downloader.on_applied(cx, last, tip);
+                self.server.set_tip(tip.hash, has_left_blocks);
+            }
+            Command::TipMoved { tip } => {
+                let has_left_blocks = self.downloader.on_tip_moved(cx, tip);
+                self.server.set_tip(tip.hash, has_left_blocks);
+            }
             Command::Start => self.downloader.start(cx),
             Command::Stop => self.downloader.stop(cx),
         }

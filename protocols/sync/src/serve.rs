@@ -8,6 +8,7 @@ use spacetime_core::wire::{Frame, GetBlock, GetHeaders, Locate, MAX_HEADERS, Mes
 use spacetime_core::{ConnectionId, ConnectionMap, Context, Hash, Offence, SendError, Violation};
 
 use super::effect::{Event, ReadId};
+use super::hot_headers::{self, HotHeaders};
 
 /// Questions of one peer that may wait. Ours asks for 128 blocks and one list of headers at a time.
 const MAX_WAITING_QUESTIONS: usize = 256;
@@ -35,12 +36,25 @@ impl Question {
             Self::Block(_) => 1,
         }
     }
+
+    /// What to look for among the answers that were given to others.
+    fn hot(&self) -> Option<hot_headers::Question> {
+        match self {
+            Self::Headers { locator, stop: None, max_headers } => match **locator {
+                [locator] => Some(hot_headers::Question { locator, max_headers: served(*max_headers) }),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// A question whose answer is being read, or was.
 #[derive(Debug)]
 struct Read {
     id: ReadId,
+    /// The question, if the next one that asks it may have the same answer, and when it was read.
+    hot: Option<(hot_headers::Question, u64)>,
     /// The answer; none yet. An answer that there is none is dropped.
     answer: Option<Frame>,
 }
@@ -77,7 +91,7 @@ impl Client {
 /// most 4 answers wait (and no more than 256 KiB before the last of them), however much it asks. An
 /// answer is as large as it is, so the next one is read when the size of the last one is known. For all
 /// peers together no more is read at a time than is configured, for one after the other: who asks much
-/// has as many turns as who asks little.
+/// has as many turns as who asks little. What another one has just asked for is not read again.
 #[derive(Debug)]
 pub(crate) struct Server {
     clients: ConnectionMap<Client>,
@@ -86,16 +100,31 @@ pub(crate) struct Server {
     queue: VecDeque<ConnectionId>,
     max_reads: usize,
     next_read: u64,
+    hot_headers: HotHeaders,
+    statistics: Statistics,
+}
+
+/// What was asked for by peers, since the node started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Answers that were read from the store.
+    pub reads: u64,
+    /// Answers that were not: another peer had just asked for the same, or has all there is.
+    pub saved_reads: u64,
 }
 
 impl Server {
-    pub(crate) const fn new(max_reads: usize) -> Self {
+    /// Of a chain that ends with this block.
+    pub(crate) fn new(max_reads: usize, tip: Hash) -> Self {
         Self {
             clients: ConnectionMap::new(),
             readers: BTreeMap::new(),
             queue: VecDeque::new(),
             max_reads,
             next_read: 0,
+            hot_headers: HotHeaders::new(tip),
+            statistics: Statistics::default(),
         }
     }
 
@@ -107,6 +136,15 @@ impl Server {
         // What is being read is being read all the same, and holds its place until it was.
         self.clients.remove(connection);
         self.queue.retain(|queued| *queued != connection);
+    }
+
+    pub(crate) const fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// The best chain ends here now, and may have left some of its blocks.
+    pub(crate) fn set_tip(&mut self, tip: Hash, has_left_blocks: bool) {
+        self.hot_headers.set_tip(tip, has_left_blocks);
     }
 
     /// Whether a peer waits for answers.
@@ -178,6 +216,9 @@ impl Server {
             match answer {
                 Some(frame) => {
                     if let Some(read) = client.reads.iter_mut().find(|read| read.id == id) {
+                        if let Some((question, generation)) = read.hot {
+                            self.hot_headers.insert(question, &frame, generation);
+                        }
                         read.answer = Some(frame);
                     }
                 }
@@ -190,6 +231,12 @@ impl Server {
 
     /// Sends what can be sent to a peer, and has the next things read.
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
+        self.send(cx, connection);
+        self.read_next(cx);
+    }
+
+    /// Sends what can be sent to a peer. If something is to be read for it then, it gets a place in the queue.
+    fn send(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
         if let Some(client) = self.clients.get_mut(connection) {
             while let Some(frame) = client.reads.front().and_then(|read| read.answer.as_ref()) {
                 match cx.send_frame(connection, frame) {
@@ -204,18 +251,9 @@ impl Server {
                     }
                 }
             }
-            self.enqueue(connection);
-        }
-        self.read_next(cx);
-    }
-
-    /// If something is to be read for a peer, it gets a place in the queue.
-    fn enqueue(&mut self, connection: ConnectionId) {
-        if let Some(client) = self.clients.get_mut(connection)
-            && client.wants_read()
-            && !core::mem::replace(&mut client.is_queued, true)
-        {
-            self.queue.push_back(connection);
+            if client.wants_read() && !core::mem::replace(&mut client.is_queued, true) {
+                self.queue.push_back(connection);
+            }
         }
     }
 
@@ -228,18 +266,30 @@ impl Server {
             client.is_queued = false;
             let Some(question) = client.waiting.pop_front() else { continue };
             client.waiting_hashes -= question.hashes();
+            let hot = question.hot();
             let read = ReadId(self.next_read);
             self.next_read += 1;
-            client.reads.push_back(Read { id: read, answer: None });
+            if let Some(frame) = hot.and_then(|question| self.hot_headers.get(question)) {
+                self.statistics.saved_reads += 1;
+                client.reads.push_back(Read { id: read, hot: None, answer: Some(frame) });
+                self.send(cx, connection);
+                continue;
+            }
+            self.statistics.reads += 1;
+            let hot = hot.map(|question| (question, self.hot_headers.generation()));
+            client.reads.push_back(Read { id: read, hot, answer: None });
             self.readers.insert(read, connection);
             cx.emit(match question {
                 Question::Headers { locator, stop, max_headers } => {
-                    // More than fits a message is served with what fits.
-                    let max_headers = usize::try_from(max_headers).unwrap_or(1).min(MAX_HEADERS);
-                    Event::ReadHeaders { read, locator, stop, max_headers }
+                    Event::ReadHeaders { read, locator, stop, max_headers: served(max_headers) }
                 }
                 Question::Block(hash) => Event::ReadBlock { read, hash },
             });
         }
     }
+}
+
+/// More headers than fit a message are served with what fits.
+fn served(max_headers: i32) -> usize {
+    usize::try_from(max_headers).unwrap_or(1).min(MAX_HEADERS)
 }

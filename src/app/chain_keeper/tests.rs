@@ -314,3 +314,15 @@ fn others_are_told_of_the_last_block_of_a_chain_that_is_no_higher() {
     assert_eq!(told(), [(Kind::Block, heavier[1].clone())]);
     assert!(told().is_empty());
 }
+
+#[test]
+fn two_blocks_that_claim_all_the_work_there_is_undo_no_chain() {
+    let case = Case::new();
+    let blocks: Vec<_> = DevelopmentChain::new(1, 1000).take(40).map(Bytes::from).collect();
+    case.apply(&blocks);
+    let claims: Vec<_> =
+        DevelopmentBranch::new(&blocks[1], i64::MAX).unwrap().take(2).map(Bytes::from).collect();
+    let commands = case.apply(&claims);
+    assert_eq!(applied(&commands), (hash(&claims[1]), hash(&blocks[39])));
+    assert_eq!(case.height(), 40);
+}

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use spacetime_core::Address;
@@ -15,10 +15,8 @@ use tokio::time::interval;
 use super::node_folder::{DEFAULT_NETWORK, load_config};
 use super::{logging, runtime, say};
 use crate::app::config::{BandwidthConfig, DEFAULT_PORT, parse_address};
-use crate::app::progress::Bar;
-use crate::app::{
-    AppError, FullNode, Meter, NodeHandle, Options, RateLimit, TrustOptions, default_data_folder,
-};
+use crate::app::progress::{Bar, line};
+use crate::app::{AppError, FullNode, NodeHandle, Options, RateLimit, TrustOptions, default_data_folder};
 use crate::transport::TlsMode;
 use crate::transport::tls::TlsVersion;
 
@@ -246,7 +244,6 @@ fn stop_signals() -> Result<impl Future<Output = ()>, AppError> {
 
 /// Shows how the node gets on, until it ends.
 async fn show_progress(handle: NodeHandle, on_terminal: bool) {
-    let mut meter = Meter::new();
     let bar = on_terminal.then(Bar::new);
     let mut ticks = interval(if on_terminal { BAR_INTERVAL } else { LINE_INTERVAL });
     ticks.tick().await;
@@ -255,10 +252,9 @@ async fn show_progress(handle: NodeHandle, on_terminal: bool) {
         let Ok(status) = handle.status().await else {
             break;
         };
-        meter.update(&status, Instant::now());
         match &bar {
-            Some(bar) => bar.update(&status, &meter),
-            None => say(meter.line(&status)),
+            Some(bar) => bar.update(&status),
+            None => say(line(&status)),
         }
     }
     if let Some(bar) = bar {

@@ -7,6 +7,7 @@ use spacetime_node::Status;
 use super::running_node::RunningNode;
 use super::{peers, say};
 use crate::app::AppError;
+use crate::app::progress::rates;
 use crate::app::questions::Question;
 
 #[derive(Args, Debug)]
@@ -43,6 +44,16 @@ fn print(status: &Status) {
     say(format_args!("listens  {}", status.listen.join(", ")));
     say(format_args!("tip      {} {}", status.tip.height, status.tip.hash));
     say(format_args!("sync     {} ({} of {})", status.sync.state, status.tip.height, status.target));
+    say(format_args!(
+        "download {} blocks, {} headers ahead, {}",
+        status.sync.downloaded_blocks,
+        status.sync.header_height.saturating_sub(status.tip.height),
+        rates(status)
+    ));
+    say(format_args!(
+        "serving  {} answers read, {} without reading",
+        status.sync.served_reads, status.sync.saved_reads
+    ));
     say(format_args!(
         "relay    {} passed on, {} known, {} dropped, {} rejected",
         status.relay.relayed, status.relay.duplicates, status.relay.dropped, status.relay.rejected

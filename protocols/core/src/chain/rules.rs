@@ -36,6 +36,18 @@ pub trait ChainRules {
         header.weight
     }
 
+    /// What blocks add together: the first is a child of `fork`, each the parent of the next.
+    ///
+    /// Each counts as the parent of the next with no more than it adds itself. Else a claim of which only
+    /// a part counts would make room for the same claim in the next header, which then counts whole.
+    fn branch_weight<'a>(&self, fork: &HeaderInfo, branch: impl IntoIterator<Item = &'a HeaderInfo>) -> u128 {
+        let mut parent = *fork;
+        branch.into_iter().fold(0, |sum: u128, header| {
+            parent = HeaderInfo { weight: self.weight(&parent, header), ..*header };
+            sum.saturating_add(parent.weight.into())
+        })
+    }
+
     /// The bytes of a block that are its header.
     fn header_of<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], InvalidObject>;
 
@@ -203,5 +215,28 @@ fn header_info(header: &BlockHeader) -> HeaderInfo {
         height: header.height.unsigned_abs(),
         timestamp: header.timestamp,
         weight: header.difficulty.unsigned_abs(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::super::{DevelopmentBranch, DevelopmentChain, development_genesis};
+    use super::*;
+
+    #[test]
+    fn what_two_headers_claim_outweighs_no_chain() {
+        let genesis = development_genesis();
+        let rules = SpacetimeRules::new(&genesis).unwrap();
+        let fork = rules.check_block(&genesis).unwrap();
+        let infos = |blocks: Vec<Vec<u8>>| -> Vec<_> {
+            blocks.iter().map(|block| rules.check_block(block).unwrap()).collect()
+        };
+        let honest = infos(DevelopmentChain::new(1, 1000).take(50).collect());
+        assert_eq!(rules.branch_weight(&fork, &honest), 50_000);
+        let made_up = infos(DevelopmentBranch::new(&genesis, i64::MAX).unwrap().take(2).collect());
+        assert_eq!(rules.branch_weight(&fork, &made_up), 4000 + 16_000);
+        assert_eq!(rules.branch_weight(&fork, []), 0);
     }
 }

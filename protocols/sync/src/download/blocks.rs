@@ -126,7 +126,8 @@ impl<R: ChainRules> Downloader<R> {
     fn choose_peer(&self, wanted: &HeaderInfo, now: Time) -> Option<ConnectionId> {
         let busy_peers = self.peers.count(|peer| peer.in_flight > 0 && !peer.is_silent(now));
         let may_use_another = busy_peers < self.config.parallel_downloads();
-        let has_it = |peer: &Peer| peer.can_send(wanted.height);
+        let max_retries = self.config.max_retries();
+        let has_it = |peer: &Peer| peer.can_send(wanted, max_retries);
         // Whoever is slow is of use only where nobody is fast.
         let has_fast = self.peers.any(|peer| has_it(peer) && !peer.pace.is_slow());
         self.peers
@@ -134,25 +135,29 @@ impl<R: ChainRules> Downloader<R> {
             .filter(|(_, peer)| has_it(peer) && peer.pace.has_room(peer.in_flight, self.expected_bytes))
             .filter(|(_, peer)| !(peer.is_silent(now) || has_fast && peer.pace.is_slow()))
             .filter(|(_, peer)| may_use_another || peer.in_flight > 0)
-            .min_by_key(|(_, peer)| peer.rank(wanted.hash))
+            .min_by_key(|(_, peer)| peer.rank(wanted))
             .map(|(connection, _)| connection)
     }
 
-    /// Who holds up all others, and with which block.
-    pub(super) fn staller(&self) -> Option<(ConnectionId, u64)> {
+    /// Who holds up all others, by not sending the next block.
+    pub(super) fn staller(&self) -> Option<ConnectionId> {
         match self.requests.get(&self.stall.waiting()?)? {
-            Request { connection, asked: Asked::Block { height, .. }, .. } => Some((*connection, *height)),
+            Request { connection, asked: Asked::Block { .. }, .. } => Some(*connection),
             _ => None,
         }
     }
 
+    /// Whether somebody else than the one that holds up all others can be asked for the next block.
+    fn has_other_than(&self, staller: ConnectionId, is_it: impl Fn(&Peer) -> bool) -> bool {
+        let Some(next) = self.followed.window.next() else { return false };
+        let can_send = |peer: &Peer| peer.can_send(next, self.config.max_retries()) && is_it(peer);
+        self.peers.iter().any(|(connection, peer)| connection != staller && can_send(peer))
+    }
+
     /// When it has done so for too long.
     pub(super) fn stalled_at(&self) -> Option<Time> {
-        let (staller, height) = self.staller()?;
-        let is_line_good = self
-            .peers
-            .iter()
-            .any(|(connection, peer)| connection != staller && peer.can_send(height) && peer.is_fast());
+        let staller = self.staller()?;
+        let is_line_good = self.has_other_than(staller, Peer::is_fast);
         let silent_since = self.peers.get(staller).map(Peer::silent_since);
         self.stall.deadline(is_line_good, silent_since)
     }
@@ -163,13 +168,13 @@ impl<R: ChainRules> Downloader<R> {
         if self.stalled_at().is_none_or(|at| at > cx.now()) {
             return false;
         }
-        let Some((staller, height)) = self.staller() else { return false };
+        let Some(staller) = self.staller() else { return false };
         let is_held = self.stall.since().is_some_and(|since| cx.was_held_since(staller, since));
         if self.stall.wait_again(is_held, cx.now()) {
             return true;
         }
         self.next_block_failures = self.next_block_failures.saturating_add(1);
-        if self.peers.iter().any(|(connection, peer)| connection != staller && peer.can_send(height)) {
+        if self.has_other_than(staller, |_| true) {
             let waiting = self.stall.waiting();
             self.stall.passed_over();
             if self.peers.get(staller).is_some_and(|peer| peer.is_silent(cx.now())) {
@@ -204,10 +209,10 @@ impl<R: ChainRules> Downloader<R> {
     /// One block is asked from another peer.
     fn give_up_alone(&mut self, id: RequestId) {
         let Some(mut request) = self.requests.remove(&id) else { return };
-        if let (Asked::Block { hash, .. }, Some(peer)) =
+        if let (Asked::Block { height, hash }, Some(peer)) =
             (&request.asked, self.peers.get_mut(request.connection))
         {
-            peer.missed = Some(*hash);
+            peer.missed.insert(*height, *hash, self.followed.window.anchor().height);
         }
         self.give_up(id, &request);
         request.is_given_up = true;

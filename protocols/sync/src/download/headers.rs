@@ -10,11 +10,8 @@ use spacetime_core::{ConnectionId, Context, Expect, Offence, RequestId, SendErro
 
 use super::peers::Peer;
 use super::{Asked, Downloader, Request};
+use crate::config::MAX_WAITING_HEADERS;
 use crate::effect::Event;
-
-/// Headers that may wait for their blocks: three messages full, so that one is downloaded while the
-/// blocks of the others are. As many of a rival chain are kept.
-pub(super) const MAX_WAITING_HEADERS: usize = 6000;
 
 /// How long one peer is waited for alone, where another could be asked. An answer that comes later
 /// is used all the same.
@@ -58,6 +55,8 @@ struct Taken {
     fresh: Vec<HeaderInfo>,
     /// Not all were taken.
     is_cut: bool,
+    /// Because they are too far ahead of the wall clock.
+    is_ahead_of_clock: bool,
 }
 
 impl<R: ChainRules> Downloader<R> {
@@ -103,7 +102,10 @@ impl<R: ChainRules> Downloader<R> {
         let mut taken = Taken::default();
         let latest = cx.unix_seconds().saturating_add(MAX_AHEAD_SECONDS);
         let result = self.read_headers(from, locator, headers, latest, &mut taken);
-        let Taken { known, fork, fresh, is_cut } = taken;
+        let Taken { known, fork, fresh, is_cut, is_ahead_of_clock } = taken;
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.is_ahead_of_clock = is_ahead_of_clock;
+        }
         let is_last = is_cut || result.is_err() || headers.len() < max_headers;
         if let Some(known) = known {
             self.peers.has_shown(from, known.height);
@@ -145,7 +147,8 @@ impl<R: ChainRules> Downloader<R> {
                 // The chain has gone elsewhere since the question; the answer is of no use.
                 return Ok(());
             }
-            if info.timestamp > latest || self.marks.contains(&info.hash) {
+            taken.is_ahead_of_clock = info.timestamp > latest;
+            if taken.is_ahead_of_clock || self.marks.contains(&info.hash) {
                 taken.is_cut = true;
                 return Ok(());
             }
@@ -232,8 +235,9 @@ impl<R: ChainRules> Downloader<R> {
             return;
         };
         let (head, next) = (self.followed.head().hash, *next);
+        let max_retries = self.config.max_retries();
         let is_hope = |peer: &Peer| {
-            peer.shown_height >= next.height || peer.is_asked_for_headers || peer.probed != Some(head)
+            peer.can_send(&next, max_retries) || peer.is_asked_for_headers || peer.probed != Some(head)
         };
         let is_vain = !self.peers.any(|peer| peer.can_be_asked() && is_hope(peer));
         if is_vain && self.peers.any(Peer::can_be_asked) {

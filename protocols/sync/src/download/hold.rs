@@ -16,6 +16,8 @@ const MAX_HOLD: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hold {
     since: Option<Time>,
+    /// When the first of them has had its time to answer.
+    question_until: Option<Time>,
     /// They have waited long enough.
     is_over: bool,
 }
@@ -23,7 +25,8 @@ pub(super) struct Hold {
 impl Hold {
     /// When blocks wait no longer.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.since.filter(|_| !self.is_over).map(|since| since + MAX_HOLD)
+        let since = self.since.filter(|_| !self.is_over)?;
+        [Some(since + MAX_HOLD), self.question_until].into_iter().flatten().min()
     }
 }
 
@@ -40,14 +43,16 @@ impl<R: ChainRules> Downloader<R> {
     pub(super) fn max_height(&mut self, now: Time) -> u64 {
         let depth = self.config.max_reorg_depth() as u64;
         let anchor = self.followed.window.anchor().height;
+        let has_answered = |peer: &Peer| peer.has_answered && !peer.is_asked_for_headers;
+        let question_until = |peer: &Peer| peer.headers_asked_at + PATIENCE;
         let may_part = |peer: &Peer| {
-            let is_heard =
-                peer.has_answered && !peer.is_asked_for_headers || peer.headers_asked_at + PATIENCE > now;
-            let is_in_reach = peer.shown_height + depth >= anchor;
+            let is_heard = has_answered(peer) || question_until(peer) > now;
+            let is_in_reach = peer.shown_height.saturating_add(depth) >= anchor;
             peer.can_be_asked() && !peer.has_nothing_newer && is_heard && is_in_reach
         };
-        let lowest =
-            self.peers.iter().filter(|(_, peer)| may_part(peer)).map(|(_, peer)| peer.shown_height).min();
+        let holding = || self.peers.iter().map(|(_, peer)| peer).filter(|peer| may_part(peer));
+        let lowest = holding().map(|peer| peer.shown_height).min();
+        self.hold.question_until = holding().filter(|peer| !has_answered(peer)).map(question_until).min();
         let max_height = lowest.map_or(u64::MAX, |lowest| lowest.saturating_add(depth));
         if self.followed.head().height <= max_height {
             self.hold = Hold::default();

@@ -4,6 +4,8 @@ mod blocks;
 mod headers;
 mod hold;
 mod marks;
+mod meter;
+mod missed;
 mod pace;
 mod peers;
 mod rival;
@@ -14,7 +16,8 @@ use alloc::vec::Vec;
 
 use hold::Hold;
 use marks::Marks;
-use peers::Peers;
+use meter::Meter;
+use peers::{Peer, Peers};
 use rival::{Rival, Trying};
 use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::wire::MessageType;
@@ -24,7 +27,7 @@ use stall::Stall;
 use crate::config::Config;
 use crate::effect::Event;
 use crate::followed::Followed;
-use crate::progress::{Progress, State};
+use crate::progress::{Progress, StallReason, State};
 use crate::recent::RecentChain;
 
 /// The size that blocks are expected to have before one has arrived.
@@ -98,6 +101,7 @@ pub(crate) struct Downloader<R> {
     is_initial_download: bool,
     is_stopped: bool,
     state: State,
+    meter: Meter,
     /// The size that blocks seem to have; falls slowly, so that few are larger.
     expected_bytes: usize,
     downloaded_blocks: u64,
@@ -108,6 +112,7 @@ pub(crate) struct Downloader<R> {
 impl<R: ChainRules> Downloader<R> {
     pub(crate) fn new(config: Config, rules: R, recent: RecentChain, rng: Rng) -> Self {
         let followed = Followed::new(recent, config.max_reorg_depth());
+        let meter = Meter::new(config.progress_interval());
         Self {
             config,
             rules,
@@ -129,6 +134,7 @@ impl<R: ChainRules> Downloader<R> {
             is_initial_download: false,
             is_stopped: false,
             state: State::Idle,
+            meter,
             expected_bytes: FIRST_EXPECTED_BYTES,
             downloaded_blocks: 0,
             downloaded_bytes: 0,
@@ -139,18 +145,29 @@ impl<R: ChainRules> Downloader<R> {
     pub(crate) fn progress(&self) -> Progress {
         let tip = self.followed.tip();
         let header_height = self.followed.height();
-        let believed = self.peers.iter().filter(|(_, peer)| !peer.has_nothing_newer && peer.can_be_asked());
-        let claimed = believed.map(|(_, peer)| peer.claimed_height).max().unwrap_or(0);
+        let believed = || {
+            let believed = self.peers.iter().map(|(_, peer)| peer);
+            believed.filter(|peer| !peer.has_nothing_newer && peer.can_be_asked())
+        };
+        let proven = believed().filter(|peer| peer.is_proven()).map(|peer| peer.claimed_height).max();
+        let claimed = proven.or_else(|| believed().map(|peer| peer.claimed_height).max()).unwrap_or(0);
+        let target_height = header_height.max(claimed);
+        let rivals: usize = self.rivals.iter().map(Rival::len).sum();
         Progress {
             state: self.state,
             height: tip.height,
             tip: tip.hash,
             header_height,
-            target_height: header_height.max(claimed),
+            target_height,
             downloaded_blocks: self.downloaded_blocks,
             downloaded_bytes: self.downloaded_bytes,
             applied_blocks: self.applied_blocks,
             in_flight: self.followed.window.in_flight(),
+            waiting_headers: self.followed.window.len() + rivals,
+            blocks_per_second: self.meter.blocks_per_second(),
+            bytes_per_second: self.meter.bytes_per_second(),
+            time_left: self.meter.time_left(target_height - tip.height),
+            stalled_because: self.stall_reason(),
             is_initial_download: self.is_initial_download,
         }
     }
@@ -184,7 +201,7 @@ impl<R: ChainRules> Downloader<R> {
     pub(crate) fn on_announced(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId, hash: Hash) {
         let is_known = hash == self.followed.tip().hash || hash == self.followed.head().hash;
         if !is_known {
-            self.peers.has_news(from);
+            self.peers.has_news(from, cx.now());
             self.go_on(cx);
         }
     }
@@ -261,31 +278,35 @@ impl<R: ChainRules> Downloader<R> {
     /// A peer failed. That is one failure, however much it was asked for: the rest is asked from
     /// others at once.
     fn pass_over(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) {
-        self.give_up_where(|request| request.connection == connection);
+        for asked in self.give_up_where(|request| request.connection == connection) {
+            self.count_failure(connection, &asked);
+        }
         self.drop_rival_of(connection);
         self.peers.rest_after_failure(connection, &self.config, cx.now());
     }
 
-    /// Nobody waits any longer for the answers to these requests.
-    fn give_up_where(&mut self, is_it: impl Fn(&Request) -> bool) {
+    /// Nobody waits any longer for the answers to these requests. What they had asked for.
+    fn give_up_where(&mut self, is_it: impl Fn(&Request) -> bool) -> Vec<Asked> {
         let is_it = |request: &Request| !request.is_given_up && is_it(request);
         let ids: Vec<_> =
             self.requests.iter().filter(|(_, request)| is_it(request)).map(|(id, _)| *id).collect();
+        let mut given_up = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(mut request) = self.requests.remove(&id) {
-                self.count_failure(request.connection, &request.asked);
                 self.give_up(id, &request);
+                given_up.push(request.asked.clone());
                 request.is_given_up = true;
                 self.requests.insert(id, request);
             }
         }
+        given_up
     }
 
     /// If it is the next block that was not sent, the headers that name it become less credible.
     fn count_failure(&mut self, connection: ConnectionId, asked: &Asked) {
-        let Asked::Block { hash, .. } = *asked else { return };
+        let Asked::Block { height, hash } = *asked else { return };
         if let Some(peer) = self.peers.get_mut(connection) {
-            peer.missed = Some(hash);
+            peer.missed.insert(height, hash, self.followed.window.anchor().height);
         }
         if self.followed.window.next().is_some_and(|next| next.hash == hash) {
             self.next_block_failures = self.next_block_failures.saturating_add(1);
@@ -298,8 +319,14 @@ impl<R: ChainRules> Downloader<R> {
         self.is_refused = false;
     }
 
-    pub(crate) fn on_applied(&mut self, cx: &mut Context<'_, Event>, last: HeaderInfo, tip: HeaderInfo) {
-        let tip_before = self.followed.tip().hash;
+    /// An `Apply` has ended. Whether the best chain has left some of its blocks.
+    pub(crate) fn on_applied(
+        &mut self,
+        cx: &mut Context<'_, Event>,
+        last: HeaderInfo,
+        tip: HeaderInfo,
+    ) -> bool {
+        let tip_before = *self.followed.tip();
         if let Some(trying) = self.trying.take() {
             self.on_trial_ended(trying, &last, &tip, cx.now());
         } else {
@@ -319,21 +346,23 @@ impl<R: ChainRules> Downloader<R> {
                 None => self.follow_tip(),
             }
         }
-        self.tip_changed(cx, tip_before);
+        let has_left_blocks = self.tip_changed(cx, &tip_before);
         self.go_on(cx);
+        has_left_blocks
     }
 
     /// A block came to the chain by another way. What is being applied stays that: its end is still to
-    /// come, and says where the chain ends then.
-    pub(crate) fn on_tip_moved(&mut self, cx: &mut Context<'_, Event>, tip: HeaderInfo) {
-        let tip_before = self.followed.tip().hash;
+    /// come, and says where the chain ends then. Whether the best chain has left some of its blocks.
+    pub(crate) fn on_tip_moved(&mut self, cx: &mut Context<'_, Event>, tip: HeaderInfo) -> bool {
+        let tip_before = *self.followed.tip();
         let head = self.followed.head().hash;
         self.followed.move_tip(&tip);
         if self.followed.head().hash != head {
             self.follow_tip();
         }
-        self.tip_changed(cx, tip_before);
+        let has_left_blocks = self.tip_changed(cx, &tip_before);
         self.go_on(cx);
+        has_left_blocks
     }
 
     /// The headers that were followed are no more.
@@ -344,12 +373,14 @@ impl<R: ChainRules> Downloader<R> {
         self.begin_next_block();
     }
 
-    fn tip_changed(&mut self, cx: &mut Context<'_, Event>, before: Hash) {
+    /// Whether the best chain has left some of its blocks, or may have.
+    fn tip_changed(&mut self, cx: &mut Context<'_, Event>, before: &HeaderInfo) -> bool {
         let HeaderInfo { height, hash, .. } = *self.followed.tip();
-        if hash != before {
+        if hash != before.hash {
             self.tip_since = Some(cx.now());
             cx.signal(Signal::TipChanged { height, hash });
         }
+        !self.followed.best_has(before)
     }
 
     pub(crate) fn start(&mut self, cx: &mut Context<'_, Event>) {
@@ -372,6 +403,7 @@ impl<R: ChainRules> Downloader<R> {
         let fork_height = self.followed.fork_height();
         self.followed.abandon();
         self.may_have_more = false;
+        self.peers.forget_missed();
         self.peers.forget_shown_after(fork_height);
         self.peers.ask_all_again();
         self.is_chain_proven = false;
@@ -379,6 +411,10 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
+        [self.next_step_at(), self.meter.deadline()].into_iter().flatten().min()
+    }
+
+    fn next_step_at(&self) -> Option<Time> {
         let deadlines = [
             self.peers.deadline(),
             self.next_headers_at(),
@@ -392,6 +428,10 @@ impl<R: ChainRules> Downloader<R> {
     }
 
     pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_, Event>) {
+        if self.next_step_at().is_none_or(|at| at > cx.now()) {
+            // Telling how far it has come moves nothing, or it would do so where a deadline was forgotten.
+            return self.tell_progress(cx);
+        }
         self.peers.on_deadline(&self.config, cx.now());
         if self.next_headers_at().is_some_and(|at| at <= cx.now()) {
             self.headers_asked = None;
@@ -441,11 +481,49 @@ impl<R: ChainRules> Downloader<R> {
             self.state = state;
             cx.emit(Event::StateChanged { state });
         }
+        self.tell_progress(cx);
+    }
+
+    /// Says how far it has come, if it is time to.
+    fn tell_progress(&mut self, cx: &mut Context<'_, Event>) {
+        let is_active = matches!(
+            self.state,
+            State::Discovering | State::DownloadingHeaders | State::DownloadingBlocks | State::Validating
+        );
+        let now = cx.now();
+        if self.meter.is_due(now) {
+            self.meter.measure(is_active, self.applied_blocks, self.downloaded_bytes, now);
+            let progress = self.progress();
+            if self.meter.tell(progress, now) {
+                cx.emit(Event::Progressed { progress });
+            }
+        } else if !is_active {
+            let progress = self.progress();
+            self.meter.note(&progress);
+        }
+    }
+
+    /// Why nothing gets on.
+    fn stall_reason(&self) -> Option<StallReason> {
+        let rest = self.peers.all(|peer| peer.rests);
+        match self.state {
+            State::Cancelled | State::Synced => None,
+            State::Idle => Some(StallReason::NoPeers),
+            State::Failed if rest => Some(StallReason::PeersRest),
+            State::Failed => Some(StallReason::ClockBehind),
+            _ if !self.meter.is_stalled() => None,
+            _ if self.followed.window.is_applying() || self.trying.is_some() => {
+                Some(StallReason::Application)
+            }
+            _ if rest => Some(StallReason::PeersRest),
+            _ if self.followed.window.len() > 0 => Some(StallReason::NextBlock),
+            _ => Some(StallReason::Headers),
+        }
     }
 
     /// If nobody has anything but what was refused, it is tried again.
     fn forget_marks(&mut self) {
-        let has_nothing = |peer: &peers::Peer| peer.has_nothing_newer || !peer.can_be_asked();
+        let has_nothing = |peer: &Peer| peer.has_nothing_newer || !peer.can_be_asked();
         if self.followed.window.len() == 0
             && self.rivals.is_empty()
             && self.peers.all(has_nothing)
@@ -480,18 +558,26 @@ impl<R: ChainRules> Downloader<R> {
             State::DownloadingBlocks
         } else if self.followed.window.is_applying() {
             State::Validating
+        } else if self.peers.all(Peer::rests_long) {
+            State::Failed
         } else if self.followed.window.len() > 0 {
             let is_asking = self.peers.any(|peer| peer.is_asked_for_headers);
-            if is_asking { State::DownloadingHeaders } else { State::Failed }
-        } else if self.peers.all(|peer| peer.rests) {
+            if is_asking { State::DownloadingHeaders } else { State::DownloadingBlocks }
+        } else if self.is_clock_behind() {
             State::Failed
-        } else if self.peers.all(|peer| peer.has_nothing_newer || !peer.can_be_asked())
-            || self.state == State::Synced
+        } else if self.state == State::Synced
+            || self.peers.all(|peer| peer.has_nothing_newer || !peer.can_be_asked())
+                && !self.peers.all(|peer| peer.rests)
         {
             // Asking now and then whether there is something newer is a part of being synced.
             State::Synced
         } else {
             State::Discovering
         }
+    }
+    /// Whether most of those that have answered have what can only be taken later, by the wall clock.
+    fn is_clock_behind(&self) -> bool {
+        let heard = self.peers.count(|peer| peer.has_answered);
+        self.peers.count(|peer| peer.is_ahead_of_clock) * 2 > heard
     }
 }

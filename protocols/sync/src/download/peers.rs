@@ -3,9 +3,11 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use spacetime_core::chain::HeaderInfo;
 use spacetime_core::{ConnectionId, ConnectionMap, Deadlines, Direction, Hash, Peer as Session, Rng, Time};
 
 use super::Asked;
+use super::missed::Missed;
 use super::pace::Pace;
 use crate::config::Config;
 use crate::{CAPABILITY, CAPABILITY_VERSION};
@@ -19,6 +21,9 @@ const LIGHTER_CHAIN_WAIT: Duration = Duration::from_secs(60);
 /// How long after a peer had nothing newer for the first time it is asked again; then twice as long
 /// each time, up to the configured interval.
 const FIRST_POLL_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a peer is believed that says it has something newer: each time costs a list of headers.
+const NEWS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whoever takes longer for an answer of a few kilobytes is asked for many headers after all others.
 const LATE_ANSWER: Duration = Duration::from_secs(1);
@@ -52,8 +57,8 @@ pub(super) struct Peer {
     pub(super) in_flight: usize,
     /// How many those may be.
     pub(super) pace: Pace,
-    /// The last block that it was asked for and did not send. Others are asked for that one first.
-    pub(super) missed: Option<Hash>,
+    /// Blocks that it was asked for and did not send. Others are asked for those first.
+    pub(super) missed: Missed,
     /// When it last sent a block.
     last_block: Option<Time>,
     /// Since when it has been asked for blocks and has sent none.
@@ -64,8 +69,16 @@ pub(super) struct Peer {
     failures: u32,
     /// It failed; it is not asked for anything until its deadline is over.
     pub(super) rests: bool,
+    /// It has failed too often in a row.
+    rests_long: bool,
+    /// What it has after the last header that was taken can only be taken later, by the wall clock.
+    pub(super) is_ahead_of_clock: bool,
     /// It had nothing newer; it is not asked for headers until its deadline is over.
     pub(super) has_nothing_newer: bool,
+    /// Because its chain is not worth following, and whatever it says meanwhile.
+    waits_long: bool,
+    /// When it was last asked because it said that it had something newer.
+    last_news: Option<Time>,
     /// Answers in a row in which it had nothing newer.
     empty_answers: u32,
     /// Its place in the queue: the lowest is asked first.
@@ -89,9 +102,22 @@ impl Peer {
         self.can_be_asked() && !self.is_asked_for_headers
     }
 
-    /// Whether it can be asked for the block of this height.
-    pub(super) const fn can_send(&self, height: u64) -> bool {
-        self.can_be_asked() && self.shown_height >= height
+    /// Whether it can be asked for this block: it has shown to have it, and has not failed to send it too
+    /// often.
+    pub(super) fn can_send(&self, block: &HeaderInfo, max_retries: u32) -> bool {
+        self.can_be_asked()
+            && self.shown_height >= block.height
+            && self.missed.times(block.height, block.hash) < max_retries
+    }
+
+    /// Whether it sent a block that was applied, and has not failed since.
+    pub(super) const fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// Whether it has failed too often in a row.
+    pub(super) const fn rests_long(&self) -> bool {
+        self.rests_long
     }
 
     /// Whether it has sent good blocks, and soon.
@@ -102,12 +128,12 @@ impl Peer {
     /// Whom to ask for a block first: who has not failed to send it, and has sent good ones; of those who has
     /// least to do, is fast, and waits longest. Of the others who waits longest, whatever else it is asked
     /// for: those that come again and again have always nothing to do.
-    pub(super) fn rank(&self, wanted: Hash) -> (bool, bool, usize, Duration, u64) {
-        let has_missed_it = self.missed == Some(wanted);
+    pub(super) fn rank(&self, wanted: &HeaderInfo) -> (u32, bool, usize, Duration, u64) {
+        let missed = self.missed.times(wanted.height, wanted.hash);
         if self.is_proven {
-            (has_missed_it, false, self.in_flight, self.pace.smoothed(), self.place)
+            (missed, false, self.in_flight, self.pace.smoothed(), self.place)
         } else {
-            (has_missed_it, true, 0, Duration::ZERO, self.place)
+            (missed, true, 0, Duration::ZERO, self.place)
         }
     }
 
@@ -195,13 +221,17 @@ impl Peers {
             has_answered: false,
             in_flight: 0,
             pace: Pace::new(config.max_in_flight_per_peer(), is_version_1),
-            missed: None,
+            missed: Missed::default(),
             last_block: None,
             silent_since: now,
             is_proven: false,
             failures: 0,
             rests: false,
+            rests_long: false,
+            is_ahead_of_clock: false,
             has_nothing_newer: false,
+            waits_long: false,
+            last_news: None,
             empty_answers: 0,
             place: self.next_place,
             is_version_1,
@@ -288,10 +318,16 @@ impl Peers {
         }
     }
 
+    /// Those blocks are not to be asked for any more.
+    pub(super) fn forget_missed(&mut self) {
+        self.map.iter_mut().for_each(|(_, peer)| peer.missed = Missed::default());
+    }
+
     /// Whoever had nothing newer is asked again.
     pub(super) fn ask_all_again(&mut self) {
         for (_, peer) in self.map.iter_mut() {
             peer.has_nothing_newer = false;
+            peer.waits_long = false;
         }
     }
 
@@ -318,11 +354,13 @@ impl Peers {
         }
     }
 
-    /// A peer has a chain that is not worth following: it is asked again after a while, or when it has news.
+    /// A peer has a chain that is not worth following: it is asked again after a while. Not when it has news,
+    /// or it would have another useless list of headers taken with each hash that it makes up.
     pub(super) fn wait_long(&mut self, connection: ConnectionId, now: Time) {
         self.end_turn(connection);
         if let Some(peer) = self.map.get_mut(connection) {
             peer.has_nothing_newer = true;
+            peer.waits_long = true;
             peer.locator_index = 0;
             if !peer.rests {
                 self.deadlines.set(connection, now + self.rng.jitter(LIGHTER_CHAIN_WAIT));
@@ -344,15 +382,23 @@ impl Peers {
         }
     }
 
-    /// A peer says that it has something newer.
-    pub(super) fn has_news(&mut self, connection: ConnectionId) {
-        if let Some(peer) = self.map.get_mut(connection)
-            && peer.has_nothing_newer
-            && peer.can_be_asked()
-        {
+    /// A peer says that it has something newer: it is asked at once, or a second after the last time.
+    pub(super) fn has_news(&mut self, connection: ConnectionId, now: Time) {
+        let Some(peer) = self.map.get_mut(connection) else { return };
+        if !peer.has_nothing_newer || peer.waits_long || !peer.can_be_asked() {
+            return;
+        }
+        let at = peer.last_news.map_or(now, |last| now.max(last + NEWS_INTERVAL));
+        if at == now {
             peer.has_nothing_newer = false;
             self.deadlines.cancel(connection);
+        } else if self.deadlines.get(connection).is_some_and(|before| before <= at) {
+            // It is asked before that anyway.
+            return;
+        } else {
+            self.deadlines.set(connection, at);
         }
+        peer.last_news = Some(at);
     }
 
     /// A peer sends more slowly than it is asked.
@@ -373,6 +419,8 @@ impl Peers {
         let rest = if peer.failures >= config.max_retries() {
             // After which it begins anew.
             peer.failures = 0;
+            peer.missed = Missed::default();
+            peer.rests_long = true;
             LONG_REST
         } else {
             config.poll_interval() * peer.failures
@@ -419,7 +467,9 @@ impl Peers {
         while let Some(connection) = self.deadlines.pop_due(now) {
             let Some(peer) = self.map.get_mut(connection) else { continue };
             peer.rests = false;
+            peer.rests_long = false;
             peer.has_nothing_newer = false;
+            peer.waits_long = false;
             let quiet_at = peer.last_question + config.poll_interval();
             if peer.comes_to_ask && quiet_at > now {
                 self.deadlines.set(connection, quiet_at);

@@ -9,9 +9,9 @@ use spacetime_core::chain::{ChainRules, HeaderInfo};
 use spacetime_core::wire::{GetBlock, MessageType};
 use spacetime_core::{ConnectionId, Context, Expect, Hash, Time};
 
-use super::headers::MAX_WAITING_HEADERS;
 use super::peers::Peer;
 use super::{Asked, Downloader, Request};
+use crate::config::MAX_WAITING_HEADERS;
 use crate::effect::Event;
 
 /// Rivals that are kept at a time, each of another peer. As many as there are peers asked at a time by
@@ -70,6 +70,11 @@ impl Rival {
         self.headers.last().unwrap_or(&self.fork)
     }
 
+    /// Headers that are kept of it.
+    pub(super) fn len(&self) -> usize {
+        self.headers.len()
+    }
+
     fn is_first(&self, hash: Hash) -> bool {
         self.headers.first().is_some_and(|first| first.hash == hash)
     }
@@ -97,11 +102,7 @@ impl Rival {
     }
 
     fn weight(&self, rules: &impl ChainRules, max: usize) -> u128 {
-        let mut parent = &self.fork;
-        self.headers.iter().take(max).fold(0, |sum: u128, info| {
-            let added = rules.weight(core::mem::replace(&mut parent, info), info);
-            sum.saturating_add(added.into())
-        })
+        rules.branch_weight(&self.fork, self.headers.iter().take(max))
     }
 }
 
@@ -178,7 +179,9 @@ impl<R: ChainRules> Downloader<R> {
     fn is_heavier(&self, rival: &Rival) -> Option<bool> {
         let fork = rival.fork.height;
         let known = usize::try_from(self.followed.height().saturating_sub(fork)).unwrap_or(usize::MAX);
-        if rival.is_whole || !self.may_have_more {
+        // What there may be after the tip counts for nothing while nobody has shown it.
+        let is_known = !self.may_have_more || self.followed.window.len() == 0;
+        if rival.is_whole || is_known {
             let ours = self.followed.weight_after(&self.rules, fork, usize::MAX);
             if rival.weight(&self.rules, usize::MAX) > ours {
                 return Some(true);
@@ -332,10 +335,10 @@ impl<R: ChainRules> Downloader<R> {
     /// asked for, or nobody is left to be asked for it.
     fn is_doubtful(&self) -> bool {
         let Some(next) = self.followed.window.next() else { return false };
-        let staller = self.staller().map(|(staller, _)| staller);
-        let may_send = |(connection, peer): (ConnectionId, &Peer)| {
-            Some(connection) != staller && peer.can_send(next.height) && peer.missed != Some(next.hash)
-        };
+        let staller = self.staller();
+        // Who has missed it before is no hope.
+        let may_send =
+            |(connection, peer): (ConnectionId, &Peer)| Some(connection) != staller && peer.can_send(next, 1);
         let failures = self.next_block_failures;
         !self.is_chain_proven
             || failures > 0 && (failures >= self.config.max_retries() || !self.peers.iter().any(may_send))
@@ -345,7 +348,7 @@ impl<R: ChainRules> Downloader<R> {
     fn follow_rival(&mut self, from: ConnectionId, fork: HeaderInfo, verified: usize, now: Time) {
         let Some(index) = self.rivals.iter().position(|rival| rival.from == from) else { return };
         if self.next_block_failures > 0
-            && let Some((staller, _)) = self.staller()
+            && let Some(staller) = self.staller()
         {
             // What it has offered does not come.
             self.peers.rest_after_failure(staller, &self.config, now);

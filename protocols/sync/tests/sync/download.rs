@@ -6,7 +6,7 @@ use spacetime_core::wire::{
 };
 use spacetime_core::{CloseReason, Event, Identity, Offence, Signal};
 use spacetime_simulator::{PuppetId, Simulation};
-use spacetime_sync::{Config, Progress, State};
+use spacetime_sync::{Config, Progress, StallReason, State};
 
 use crate::chain::Chain;
 use crate::{Node, NodeCommand, NodeEvent, SECOND, add_node, offences, state};
@@ -177,7 +177,12 @@ fn a_peer_that_withholds_a_block_is_passed_over() {
     let node = add_node(&mut simulation, &empty, Config::default());
     simulation.dial(node, 0).unwrap();
     simulation.run_for(SECOND * 35);
-    assert_eq!(state(&simulation, node), State::Failed, "nobody gives the blocks");
+    let seen = progress(&simulation, node);
+    assert_eq!((seen.state, seen.stalled_because), (State::DownloadingBlocks, Some(StallReason::PeersRest)));
+    // After three times nobody is left that could be asked.
+    simulation.run_for(SECOND * 120);
+    let seen = progress(&simulation, node);
+    assert_eq!((seen.state, seen.stalled_because), (State::Failed, Some(StallReason::PeersRest)));
     add_node(&mut simulation, &honest, Config::default());
     simulation.dial(node, 2).unwrap();
     assert!(simulation.run_until(SECOND * 120, |it| state(it, node) == State::Synced));

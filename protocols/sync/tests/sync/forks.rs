@@ -75,6 +75,15 @@ fn a_reorganisation_a_thousand_blocks_deep_is_one_step() {
 }
 
 #[test]
+fn a_longer_chain_is_followed_though_nobody_has_said_yet_that_there_is_nothing_after_the_tip() {
+    // Its first headers are more than are to be left, and not all that there are.
+    let common = Chain::generate(1, 20);
+    let (short, long) = (&common, &common.fork_after(5, 30, 1000));
+    meet(1, short, long, false);
+    assert_eq!((short.blocks(), short.reorganisations()), (long.blocks(), 1));
+}
+
+#[test]
 fn a_chain_that_parts_deeper_than_is_allowed_is_not_followed_and_nobody_is_charged() {
     let common = Chain::generate(1, 1200);
     let (light, heavy) = (common.fork_after(199, 1001, 1000), common.fork_after(199, 1100, 1001));

@@ -4,8 +4,11 @@ mod chain;
 mod download;
 mod forks;
 mod liars;
+mod news;
+mod progress;
 mod reorganisations;
 mod serve;
+mod speed;
 
 use std::time::Duration;
 
@@ -30,8 +33,17 @@ fn chain_id() -> Hash {
 
 /// Adds a node that has this chain.
 fn add_node(simulation: &mut Simulation<Node>, chain: &Chain, config: Config) -> usize {
+    add_limited_node(simulation, chain, config, Limits::default())
+}
+
+fn add_limited_node(
+    simulation: &mut Simulation<Node>,
+    chain: &Chain,
+    config: Config,
+    limits: Limits,
+) -> usize {
     let tip = chain.tip();
-    let node = simulation.add_node(Limits::default(), |boot| Node {
+    let node = simulation.add_node(limits, |boot| Node {
         handshake: Handshake::new(
             spacetime_handshake::Config::new(chain_id())
                 .with_best_block(tip.height, tip.hash)

@@ -1,12 +1,12 @@
 //! Serving.
 
 use spacetime_core::wire::{Block, Decode as _, GetBlock, GetHeaders, Headers, MessageType};
-use spacetime_core::{Hash, Offence};
+use spacetime_core::{Event, Hash, Offence};
 use spacetime_simulator::{PuppetId, Simulation};
 use spacetime_sync::{Config, State};
 
 use crate::chain::Chain;
-use crate::{Node, SECOND, add_node, offences, state};
+use crate::{Node, NodeEvent, SECOND, add_node, offences, state};
 
 /// A node with `blocks` blocks, and a version-1 puppet that asks it.
 fn served(seed: u64, blocks: usize) -> (Simulation<Node>, Chain, PuppetId) {
@@ -119,4 +119,55 @@ fn serving_does_not_keep_a_node_from_its_own_download() {
             .puppet_send_message(greedy, &GetHeaders { locator: Hash::ZERO, stop: None, max_headers: 2000 });
     }
     assert!(simulation.run_until(SECOND * 120, |it| state(it, node) == State::Synced || empty.len() == 501));
+}
+
+/// How much a node has read for others, and how much it did not need to.
+fn reads(simulation: &Simulation<Node>, node: usize) -> (u64, u64) {
+    let statistics = simulation.swarm(node).behaviour().sync.statistics();
+    (statistics.reads, statistics.saved_reads)
+}
+
+#[test]
+fn headers_that_many_ask_for_are_read_once() {
+    let full = Chain::generate(1, 5000);
+    let mut simulation = Simulation::new(7);
+    let server = add_node(&mut simulation, &full, Config::default());
+    let chains: Vec<_> = (0..8).map(|_| Chain::generate(1, 0)).collect();
+    for chain in &chains {
+        let node = add_node(&mut simulation, chain, Config::default());
+        simulation.dial(node, server).unwrap();
+    }
+    assert!(simulation.run_until(SECOND * 300, |_| chains.iter().all(|chain| chain.len() == 5001)));
+    let is_read = |event: &Event<NodeEvent>| {
+        matches!(event, Event::Behaviour(NodeEvent::Sync(spacetime_sync::Event::ReadHeaders { .. })))
+    };
+    let read = simulation.events(server).iter().filter(|(_, event)| is_read(event)).count();
+    let (reads, saved) = reads(&simulation, server);
+    assert_eq!(reads, read as u64 + 8 * 5000, "whatever is read is counted");
+    // The first 16, twice 2000, and later nothing: of each the first one is read, or the first two.
+    println!("{read} lists of headers read for 8 nodes, {saved} reads saved");
+    assert!(saved >= 6 * 4, "{saved} saved, {read} read");
+}
+
+#[test]
+fn headers_of_a_chain_that_was_left_are_not_sent_again() {
+    let (mut simulation, chain, puppet) = served(8, 20);
+    let genesis = hash(&chain, 0);
+    for _ in 0..2 {
+        assert_eq!(headers(&mut simulation, puppet, genesis, None, 10), 10);
+    }
+    assert_eq!(reads(&simulation, 0), (1, 1));
+    // Another one, that is heavier and parts at the fifth block.
+    let heavy = chain.fork_after(5, 30, 1000);
+    let server = add_node(&mut simulation, &heavy, Config::default());
+    simulation.dial(0, server).unwrap();
+    let is_there = simulation.run_until(SECOND * 60, |_| chain.blocks() == heavy.blocks());
+    assert!(is_there, "{:?}", simulation.swarm(0).behaviour().sync.progress());
+    simulation.puppet_frames(puppet);
+    simulation.puppet_send_message(puppet, &GetHeaders { locator: genesis, stop: None, max_headers: 10 });
+    simulation.run_for(SECOND * 5);
+    let frames = simulation.puppet_frames(puppet);
+    let (_, payload) = frames.iter().find(|(it, _)| *it == MessageType::HEADERS).unwrap();
+    let last = Headers::decode(payload).unwrap().iter().last().unwrap().to_vec();
+    assert_eq!(crate::chain::header_hash(&last), hash(&heavy, 10));
 }
