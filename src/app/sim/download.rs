@@ -22,6 +22,11 @@ use crate::store::{ChainStore, CheckedBlock, MemoryStore};
 /// How long a download may take, whatever its honest run takes.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// How long a download may take while nobody lies: by so much longer than its bytes take over the line of the
+/// node, and so long for the beginning and the end.
+const HONEST_FACTOR: f64 = 1.1;
+const HONEST_SECONDS: f64 = 2.0;
+
 /// The part of a scenario that makes it a download: one node has nothing, and peers have a chain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -229,10 +234,15 @@ impl Run {
         self.simulation.now().since(Time::ZERO).as_secs_f64()
     }
 
+    /// Bytes of the blocks and their headers.
+    fn needed_bytes(&self) -> u64 {
+        let chain = &self.made.honest;
+        chain.bytes() + chain.height() as u64 * spacetime_core::chain::HEADER_BYTES as u64
+    }
+
     /// What arrived beside what was needed, in percent of that.
     fn wasted_percent(&self) -> f64 {
-        let chain = &self.made.honest;
-        let needed = chain.bytes() + chain.height() as u64 * spacetime_core::chain::HEADER_BYTES as u64;
+        let needed = self.needed_bytes();
         let received = self.simulation.swarm(self.node).statistics().bytes_received;
         (received as f64 / needed as f64 - 1.0) * 100.0
     }
@@ -277,6 +287,16 @@ pub(super) fn run(
         return outcome;
     }
     let honest_seconds = honest.seconds();
+    let rate = scenario.links.bytes_per_second;
+    if rate > 0 {
+        let least = honest.needed_bytes() as f64 / rate as f64;
+        let longest = HONEST_FACTOR * least + HONEST_SECONDS;
+        if honest_seconds > longest {
+            outcome
+                .liveness
+                .push(format!("it took {honest_seconds:.1} s without lies, and may take {longest:.1} s"));
+        }
+    }
     let mut run =
         if download.liars == 0 { honest } else { Run::new(scenario, download, seed, download.liars) };
     if let Some(trace) = trace {
