@@ -53,6 +53,7 @@ replayed! {
     the_chain_store_corpus_holds: "chain_store",
     the_frame_reader_corpus_holds: "frame_reader",
     the_handshake_corpus_holds: "handshake",
+    the_header_machine_corpus_holds: "header_machine",
     the_message_decoders_corpus_holds: "message_decoders",
     the_relay_machine_corpus_holds: "relay_machine",
     the_seen_set_corpus_holds: "seen_set",

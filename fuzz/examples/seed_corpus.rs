@@ -38,6 +38,7 @@ fn main() -> Result<()> {
     seeds.application_postcard()?;
     seeds.handshake()?;
     seeds.swarm()?;
+    seeds.header_machine()?;
     seeds.sync_machine()
 }
 
@@ -213,6 +214,41 @@ impl Seeds {
         let round = [transmit, answer.repeat(4), carry_out].concat();
         self.write("swarm", "a peer is met", &[&SWARM_SETTING, &meet])?;
         self.write("swarm", "some blocks are downloaded", &[&SWARM_SETTING, &meet, &round.repeat(8)])
+    }
+
+    fn header_machine(&self) -> Result<()> {
+        const CONNECT: usize = 0;
+        const OFFER: usize = 1;
+        const HONEST: usize = 2;
+        const PASS: usize = 7;
+        let operation = |index, fields: &[u8]| [&variant(index, 9), fields].concat();
+        let connect =
+            |can_locate: u8| operation(CONNECT, &[&[can_locate][..], &300_u64.to_le_bytes()].concat());
+        let offer = |which: u8, difficulty: i64, flaw: &[u8]| {
+            let head = [which, 0, 255];
+            operation(OFFER, &[&head[..], &difficulty.to_le_bytes(), flaw].concat())
+        };
+        let pass = operation(PASS, &3000_u16.to_le_bytes());
+        // Height 0, 2000 headers at a time, 1000 blocks back, a clock that is late enough.
+        let setting = [&[0][..], &1999_u16.to_le_bytes(), &999_u16.to_le_bytes(), &[0]].concat();
+        let early = [&[0][..], &1999_u16.to_le_bytes(), &999_u16.to_le_bytes(), &[1]].concat();
+        let (plain, locates) = (connect(0), connect(1));
+        let honest = operation(HONEST, &[0]);
+        self.write("header_machine", "one honest peer", &[&setting, &locates, &honest.repeat(6)])?;
+        let long = offer(0, 1000, &[0]).repeat(8);
+        self.write("header_machine", "headers without end", &[&setting, &plain, &long])?;
+        self.write("header_machine", "ahead of the clock", &[&early, &plain, &long, &pass, &long])?;
+        let crowd: Vec<_> = (0..12).flat_map(|_| locates.clone()).collect();
+        let rivals: Vec<_> = (0..36_u8)
+            .flat_map(|it| [offer(it % 12, 1000 + i64::from(it), &[0]), pass.clone()].concat())
+            .collect();
+        self.write("header_machine", "twelve chains", &[&setting, &crowd, &rivals])?;
+        for (name, kind) in [("gap", 0), ("height", 1), ("time", 2), ("bit", 3), ("one more", 4)] {
+            let flaw = [&[1][..], &variant(kind, 5), &[3, 0, 5, 0, 0, 0, 0, 0, 0, 0]].concat();
+            let parts = [&setting[..], &locates, &offer(0, 1000, &flaw), &locates, &honest];
+            self.write("header_machine", &format!("flaw {name}"), &parts)?;
+        }
+        Ok(())
     }
 
     fn sync_machine(&self) -> Result<()> {

@@ -15,6 +15,7 @@ mod driver;
 mod frame_reader;
 mod frames;
 mod handshake;
+mod header_machine;
 mod message_decoders;
 mod operations;
 mod peer;
@@ -33,6 +34,7 @@ pub use chain_objects::chain_objects;
 pub use chain_store::chain_store;
 pub use frame_reader::frame_reader;
 pub use handshake::handshake;
+pub use header_machine::header_machine;
 pub use message_decoders::message_decoders;
 pub use relay_machine::relay_machine;
 pub use seen_set::seen_set;
@@ -44,12 +46,13 @@ pub use token_bucket::token_bucket;
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their folders in the corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("application_postcard", application_postcard),
     ("chain_objects", chain_objects),
     ("chain_store", chain_store),
     ("frame_reader", frame_reader),
     ("handshake", handshake),
+    ("header_machine", header_machine),
     ("message_decoders", message_decoders),
     ("relay_machine", relay_machine),
     ("seen_set", seen_set),
