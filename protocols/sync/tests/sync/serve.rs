@@ -145,7 +145,6 @@ fn headers_that_many_ask_for_are_read_once() {
     let (reads, saved) = reads(&simulation, server);
     assert_eq!(reads, read as u64 + 8 * 5000, "whatever is read is counted");
     // The first 16, twice 2000, and later nothing: of each the first one is read, or the first two.
-    println!("{read} lists of headers read for 8 nodes, {saved} reads saved");
     assert!(saved >= 6 * 4, "{saved} saved, {read} read");
 }
 

@@ -54,7 +54,6 @@ fn nine_tenths_of_the_bandwidth_are_used_from_the_fifth_second_on() {
         ("by default", Bandwidth::reference()),
     ] {
         let used = percent_used(&full, bandwidth);
-        println!("{name}: {used:?} % of 4 MiB/s");
         assert!(used.iter().all(|it| (90..=110).contains(it)), "{name}: {used:?} % of 4 MiB/s");
     }
 }
