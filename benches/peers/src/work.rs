@@ -129,7 +129,7 @@ pub const ROWS: [Row; 19] = [
     row("one-way-1m-tls", one_way(MIB, Security::Secured), 2, 200, 20_000),
     row("relay-star", Work::Relay(Shape::Star), 2, 1_024, 500_000),
     row("relay-star-1-thread", Work::Relay(Shape::Star), 1, 1_024, 500_000),
-    row("relay-20", Work::Relay(Shape::Ring), 2, 512, 100_000),
+    row("relay-20", Work::Relay(Shape::Ring), 2, 128, 100_000),
     row("connect-8", Work::Connect { parallel: 8 }, 2, 200, 20_000),
     row("connect-1", Work::Connect { parallel: 1 }, 2, 100, 20_000),
     row("idle-plain", Work::Idle(Security::Plain), 2, 0, IDLE_NODES * (IDLE_NODES - 1) / 2),

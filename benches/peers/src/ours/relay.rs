@@ -105,6 +105,8 @@ pub(crate) async fn relay(job: &Job, shape: Shape, config: &relay::Config) {
     for handle in handles {
         duplicates += handle.act(|node, _| node.relay.statistics().duplicates).await.expect("it runs");
     }
+    // Before the publisher hangs up on them.
+    delivering.shutdown().await;
     let deliveries = (job.count * (shape.nodes() - 1)) as f64;
     job.set_copies((deliveries + duplicates as f64) / deliveries);
 }
