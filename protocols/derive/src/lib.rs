@@ -88,6 +88,7 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
     let (claims_of, takes, admit) = (items("claims"), items("takes"), items("admit"));
     let (on_input, on_command) = (items("on_input"), items("on_command"));
     let claims = members.iter().map(|member| member.claims(&support));
+    let places = 0..u8::MAX;
     let event_doc = format!("What the behaviours of [`{name}`] tell the application.");
     let event_enum = wrapper_enum(&event_doc, vis, &event, &generics, &members, &events);
     let command_doc = format!("What the application tells the behaviours of [`{name}`].");
@@ -119,7 +120,8 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
 
             #[inline]
             fn takes(&self, message_type: #support::MessageType, role: #support::Role) -> ::core::primitive::bool {
-                #(#takes(&self.#fields, message_type, role))||*
+                #support::Claims::takes(const { &Self::CLAIMS }, message_type, role)
+                    #(|| #takes(&self.#fields, message_type, role))*
             }
 
             fn admit(&self, candidate: &#support::Candidate<'_>) -> #support::Verdict {
@@ -132,7 +134,11 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
                 input: &#support::Input<'_>,
             ) -> ::core::result::Result<(), #support::Violation> {
                 let now = #support::Context::now(cx);
-                #(if #support::Input::is_for(input, &self.#fields, now) {
+                let member = #support::Claims::member(const { &Self::CLAIMS }, input);
+                #(if match member {
+                    ::core::option::Option::Some(member) => member == #places,
+                    ::core::option::Option::None => #support::Input::is_for(input, &self.#fields, now),
+                } {
                     #support::Context::with_child(cx, #event::#variants, |cx| {
                         #on_input(&mut self.#fields, cx, input)
                     })?;

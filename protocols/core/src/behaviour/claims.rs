@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "tables of 256 entries indexed by a byte")]
 
+use super::input::Input;
 use crate::wire::{FrameRules, MessageType, TypeRule};
 
 /// How a frame is received. The same type may be claimed once in each role.
@@ -19,15 +20,27 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Claims {
     rules: FrameRules,
-    messages: [bool; 256],
-    answers: [bool; 256],
+    messages: [u8; 256],
+    answers: [u8; 256],
+    /// How many claims were joined to these.
+    members: u8,
     has_gate: bool,
 }
 
+/// Nobody receives a type. Else it is the place among the members, from 1 on, of who does.
+const NOBODY: u8 = 0;
+/// Somebody does, further behind than is counted.
+const SOMEBODY: u8 = u8::MAX;
+
 impl Claims {
     /// No claim.
-    pub const NONE: Self =
-        Self { rules: FrameRules::new(), messages: [false; 256], answers: [false; 256], has_gate: false };
+    pub const NONE: Self = Self {
+        rules: FrameRules::new(),
+        messages: [NOBODY; 256],
+        answers: [NOBODY; 256],
+        members: 0,
+        has_gate: false,
+    };
 
     /// The same claims, and these types in this role.
     #[must_use]
@@ -39,8 +52,8 @@ impl Claims {
                 Role::Answer => &mut self.answers,
             };
             let index = rule.message_type.index();
-            assert!(!taken[index], "a message type is claimed twice in the same role");
-            taken[index] = true;
+            assert!(taken[index] == NOBODY, "a message type is claimed twice in the same role");
+            taken[index] = SOMEBODY;
             self.rules = self.rules.with(*rule);
             types = rest;
         }
@@ -59,10 +72,15 @@ impl Claims {
     #[track_caller]
     pub const fn and(mut self, other: &Self) -> Self {
         assert!(!self.overlaps(other), "two behaviours claim the same message type in the same role");
+        self.members = self.members.saturating_add(1);
         let mut index = 0;
         while index < 256 {
-            self.messages[index] |= other.messages[index];
-            self.answers[index] |= other.answers[index];
+            if other.messages[index] != NOBODY {
+                self.messages[index] = self.members;
+            }
+            if other.answers[index] != NOBODY {
+                self.answers[index] = self.members;
+            }
             index += 1;
         }
         assert!(!(self.has_gate && other.has_gate), "a tree has at most one gate");
@@ -88,7 +106,9 @@ impl Claims {
     const fn overlaps(&self, other: &Self) -> bool {
         let mut index = 0;
         while index < 256 {
-            if self.messages[index] && other.messages[index] || self.answers[index] && other.answers[index] {
+            if self.messages[index] != NOBODY && other.messages[index] != NOBODY
+                || self.answers[index] != NOBODY && other.answers[index] != NOBODY
+            {
                 return true;
             }
             index += 1;
@@ -98,10 +118,28 @@ impl Claims {
 
     /// Whether a frame of this type is received in this role.
     pub const fn takes(&self, message_type: MessageType, role: Role) -> bool {
+        self.taken_by(message_type, role) != NOBODY
+    }
+
+    const fn taken_by(&self, message_type: MessageType, role: Role) -> u8 {
         match role {
             Role::Message => self.messages[message_type.index()],
             Role::Answer => self.answers[message_type.index()],
         }
+    }
+
+    /// Of the claims that were joined, the place of those of the only member that an input is for, if
+    /// that is known: so a frame finds its way past however many members in one step.
+    #[doc(hidden)]
+    #[inline]
+    pub fn member(&self, input: &Input<'_>) -> Option<u8> {
+        let member = match input {
+            Input::Frame { frame, .. } => self.taken_by(frame.message_type(), Role::Message),
+            Input::Answer { frame, .. } => self.taken_by(frame.message_type(), Role::Answer),
+            Input::RequestFailed { answer, .. } => self.taken_by(*answer, Role::Answer),
+            _ => NOBODY,
+        };
+        if member == SOMEBODY { None } else { member.checked_sub(1) }
     }
 
     /// Whether one of the behaviours decides who is let in.

@@ -64,7 +64,7 @@ pub trait NetworkBehaviour {
         Self::CLAIMS
     }
 
-    /// Whether it receives frames of a type in a role.
+    /// Whether it receives frames of a type in a role: at least of those in [`CLAIMS`](Self::CLAIMS).
     #[inline]
     fn takes(&self, message_type: MessageType, role: Role) -> bool {
         const { &Self::CLAIMS }.takes(message_type, role)
