@@ -182,6 +182,9 @@ impl<R: ChainRules> Downloader<R> {
             } else if let Some(id) = waiting {
                 // The rest is on its way.
                 self.give_up_alone(id);
+                if let (Some(next), Some(peer)) = (self.followed.window.next(), self.peers.get_mut(staller)) {
+                    peer.missed.failed(next.height, next.hash, self.followed.window.anchor().height);
+                }
                 self.peers.rest_after_failure(staller, &self.config, cx.now());
             }
         }
@@ -212,7 +215,7 @@ impl<R: ChainRules> Downloader<R> {
         if let (Asked::Block { height, hash }, Some(peer)) =
             (&request.asked, self.peers.get_mut(request.connection))
         {
-            peer.missed.insert(*height, *hash, self.followed.window.anchor().height);
+            peer.missed.put_off(*height, *hash, self.followed.window.anchor().height);
         }
         self.give_up(id, &request);
         request.is_given_up = true;

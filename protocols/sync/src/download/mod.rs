@@ -306,7 +306,7 @@ impl<R: ChainRules> Downloader<R> {
     fn count_failure(&mut self, connection: ConnectionId, asked: &Asked) {
         let Asked::Block { height, hash } = *asked else { return };
         if let Some(peer) = self.peers.get_mut(connection) {
-            peer.missed.insert(height, hash, self.followed.window.anchor().height);
+            peer.missed.failed(height, hash, self.followed.window.anchor().height);
         }
         if self.followed.window.next().is_some_and(|next| next.hash == hash) {
             self.next_block_failures = self.next_block_failures.saturating_add(1);

@@ -107,7 +107,7 @@ impl Peer {
     pub(super) fn can_send(&self, block: &HeaderInfo, max_retries: u32) -> bool {
         self.can_be_asked()
             && self.shown_height >= block.height
-            && self.missed.times(block.height, block.hash) < max_retries
+            && self.missed.times(block.height, block.hash).is_none_or(|times| times < max_retries)
     }
 
     /// Whether it sent a block that was applied, and has not failed since.
@@ -128,7 +128,7 @@ impl Peer {
     /// Whom to ask for a block first: who has not failed to send it, and has sent good ones; of those who has
     /// least to do, is fast, and waits longest. Of the others who waits longest, whatever else it is asked
     /// for: those that come again and again have always nothing to do.
-    pub(super) fn rank(&self, wanted: &HeaderInfo) -> (u32, bool, usize, Duration, u64) {
+    pub(super) fn rank(&self, wanted: &HeaderInfo) -> (Option<u32>, bool, usize, Duration, u64) {
         let missed = self.missed.times(wanted.height, wanted.hash);
         if self.is_proven {
             (missed, false, self.in_flight, self.pace.smoothed(), self.place)

@@ -337,8 +337,12 @@ impl<R: ChainRules> Downloader<R> {
         let Some(next) = self.followed.window.next() else { return false };
         let staller = self.staller();
         // Who has missed it before is no hope.
+        let can_send = |peer: &Peer| {
+            peer.can_send(next, self.config.max_retries())
+                && peer.missed.times(next.height, next.hash).is_none()
+        };
         let may_send =
-            |(connection, peer): (ConnectionId, &Peer)| Some(connection) != staller && peer.can_send(next, 1);
+            |(connection, peer): (ConnectionId, &Peer)| Some(connection) != staller && can_send(peer);
         let failures = self.next_block_failures;
         !self.is_chain_proven
             || failures > 0 && (failures >= self.config.max_retries() || !self.peers.iter().any(may_send))

@@ -499,6 +499,19 @@ fn a_block_that_many_others_overtake_is_asked_from_another_at_once() {
 }
 
 #[test]
+fn a_block_that_the_only_peer_withholds_does_not_make_the_others_come_again() {
+    let (withholding, empty) = (Chain::generate(1, 400), Chain::generate(1, 0));
+    withholding.forget_body(30);
+    let mut simulation = Simulation::new(44);
+    let node = add_node(&mut simulation, &empty, Config::default());
+    let server = add_node(&mut simulation, &withholding, Config::default());
+    simulation.dial(node, server).unwrap();
+    simulation.run_for(SECOND * 25);
+    let progress = simulation.swarm(node).behaviour().sync.progress();
+    assert_eq!((empty.len(), progress.downloaded_blocks), (30, 399));
+}
+
+#[test]
 fn who_is_silent_holds_nothing_up_for_long_however_much_it_was_asked_for() {
     let (honest, empty) = (Chain::generate(1, 4000), Chain::generate(1, 0));
     let mut simulation = Simulation::new(43);
