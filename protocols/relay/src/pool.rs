@@ -33,7 +33,8 @@ pub struct PoolLimits {
 pub struct Pool<K, T> {
     limits: PoolLimits,
     things: BTreeMap<K, Thing<T>>,
-    by_age: BTreeMap<u64, K>,
+    /// Each key, and since when it is there.
+    by_age: BTreeMap<u64, (K, Time)>,
     senders: BTreeMap<Option<Origin>, Sent>,
     bytes: usize,
     next: u64,
@@ -44,7 +45,6 @@ struct Thing<T> {
     value: T,
     bytes: usize,
     sender: Option<Origin>,
-    since: Time,
     age: u64,
 }
 
@@ -81,8 +81,8 @@ impl<K: Ord + Copy, T> Pool<K, T> {
         sent.bytes += bytes;
         sent.ages.insert(age);
         self.bytes += bytes;
-        self.by_age.insert(age, key);
-        self.things.insert(key, Thing { value, bytes, sender, since: now, age });
+        self.by_age.insert(age, (key, now));
+        self.things.insert(key, Thing { value, bytes, sender, age });
         while self.bytes > self.limits.max_bytes || self.things.len() > self.limits.max_count {
             self.make_room();
         }
@@ -96,7 +96,7 @@ impl<K: Ord + Copy, T> Pool<K, T> {
         let share = |it: &Sent| if by_bytes { it.bytes } else { it.ages.len() };
         let most = self.senders.values().max_by_key(|it| share(it));
         let oldest = most.and_then(|it| it.ages.first());
-        if let Some(key) = oldest.and_then(|age| self.by_age.get(age).copied()) {
+        if let Some((key, _)) = oldest.and_then(|age| self.by_age.get(age).copied()) {
             self.remove(&key);
         }
     }
@@ -118,8 +118,8 @@ impl<K: Ord + Copy, T> Pool<K, T> {
 
     /// Drops what has been there for too long.
     pub fn drop_old(&mut self, now: Time) {
-        while self.deadline().is_some_and(|at| at <= now)
-            && let Some((_, key)) = self.by_age.first_key_value()
+        while let Some((_, (key, since))) = self.by_age.first_key_value()
+            && *since + self.limits.lifetime <= now
         {
             let key = *key;
             self.remove(&key);
@@ -128,8 +128,8 @@ impl<K: Ord + Copy, T> Pool<K, T> {
 
     /// When the oldest has been there for too long.
     pub fn deadline(&self) -> Option<Time> {
-        let oldest = self.things.get(self.by_age.first_key_value()?.1)?;
-        Some(oldest.since + self.limits.lifetime)
+        let (_, (_, since)) = self.by_age.first_key_value()?;
+        Some(*since + self.limits.lifetime)
     }
 
     /// Something that is there.
@@ -144,7 +144,7 @@ impl<K: Ord + Copy, T> Pool<K, T> {
 
     /// All of it, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
-        self.by_age.values().filter_map(|key| Some((key, &self.things.get(key)?.value)))
+        self.by_age.values().filter_map(|(key, _)| Some((key, &self.things.get(key)?.value)))
     }
 
     /// How many there are.

@@ -131,6 +131,20 @@ impl Queue {
         Some(len)
     }
 
+    /// Takes everything out at once, if all of it is in the ring. Returns how many bytes that were.
+    fn pop_copied(&mut self, max_bytes: usize, out: &mut Transmit) -> Option<usize> {
+        if !self.shared.is_empty() || self.open.is_some() || self.bytes > max_bytes {
+            return None;
+        }
+        debug_assert_eq!(self.bytes, self.ring.len());
+        let (first, second) = self.ring.as_slices();
+        out.push_copied(first);
+        out.push_copied(second);
+        self.ring.clear();
+        (self.frames, self.kept) = (0, 0);
+        Some(core::mem::take(&mut self.bytes))
+    }
+
     /// Whether nothing is left to send.
     const fn is_empty(&self) -> bool {
         self.frames == 0 && self.open.is_none()
@@ -365,6 +379,9 @@ impl SendQueues {
     pub(super) fn transmit(&mut self, max_bytes: usize, pool: &mut QueuePool, out: &mut Transmit) {
         while out.len() < max_bytes {
             let Some(priority) = self.next_level() else { break };
+            if self.transmit_copied(priority, max_bytes, pool, out) {
+                break;
+            }
             if self.transmit_one(priority, pool, out).is_none() {
                 break;
             }
@@ -375,6 +392,27 @@ impl SendQueues {
     /// held back.
     pub(super) fn transmit_critical(&mut self, max_bytes: usize, pool: &mut QueuePool, out: &mut Transmit) {
         while out.len() < max_bytes && self.transmit_one(Priority::Critical, pool, out).is_some() {}
+    }
+
+    /// Moves all that waits at once, if that is small frames of one level: most often it is. Whether it
+    /// is so.
+    fn transmit_copied(
+        &mut self,
+        priority: Priority,
+        max_bytes: usize,
+        pool: &mut QueuePool,
+        out: &mut Transmit,
+    ) -> bool {
+        if self.waiting().nth(1).is_some() {
+            return false;
+        }
+        let slot = &mut self.queues[index(priority)];
+        let Some(bytes) = slot.as_mut().and_then(|queue| queue.pop_copied(max_bytes - out.len(), out)) else {
+            return false;
+        };
+        self.holds_larger &= bytes <= pool.limit(priority).max_bytes;
+        slot.take().into_iter().for_each(|empty| pool.give_back(empty));
+        true
     }
 
     fn transmit_one(&mut self, priority: Priority, pool: &mut QueuePool, out: &mut Transmit) -> Option<()> {
