@@ -34,7 +34,7 @@ const fn operation(name: &'static str, run: fn(usize)) -> Operation {
 
 const OPERATIONS: [Operation; 19] = [
     operation("read a frame", wire::read_frames),
-    operation("read a block of 1 MiB", wire::read_blocks),
+    operation("read a block of 128 KiB", wire::read_blocks),
     operation("decode a transaction", wire::decode_transactions),
     operation("decode 16 headers", wire::decode_headers),
     operation("decode 8 addresses", wire::decode_addresses),

@@ -132,7 +132,8 @@ impl Limits {
         self
     }
 
-    /// How long frames may wait for a peer that takes none. 30 s.
+    /// How long frames may wait for a peer that takes none, and, beside the time for its bytes, how long a
+    /// frame may take that a peer has begun in chunks. 30 s.
     #[must_use]
     pub const fn with_write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
@@ -203,7 +204,8 @@ impl Limits {
         self.opening_timeout
     }
 
-    /// How long frames may wait for a peer that takes none.
+    /// How long frames may wait for a peer that takes none, and beside the time for its bytes a frame that a
+    /// peer has begun in chunks.
     pub const fn write_timeout(&self) -> Duration {
         self.write_timeout
     }

@@ -192,7 +192,16 @@ impl<R: ChainRules> Sync<R> {
         expected: MessageType,
     ) {
         if let Some(connection) = self.server.on_read(cx, read, answer, expected) {
+            self.note_questions(cx, connection);
+        }
+    }
+
+    /// A peer has asked or was answered, and with it those that had waited for the same place.
+    fn note_questions(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
+        let mut next = Some(connection);
+        while let Some(connection) = next {
             self.downloader.set_waits_for_us(cx, connection, self.server.has_questions(connection));
+            next = self.server.take_answered();
         }
     }
 }
@@ -225,7 +234,7 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
             Message::Locate(message) => self.server.on_locate(cx, from, message),
             Message::GetBlock(message) => self.server.on_get_block(cx, from, message),
         };
-        self.downloader.set_waits_for_us(cx, from, self.server.has_questions(from));
+        self.note_questions(cx, from);
         result
     }
 
@@ -258,7 +267,7 @@ impl<R: ChainRules + 'static> Protocol for Sync<R> {
 
     fn on_writable(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId, _: Priority) {
         self.server.go_on(cx, connection);
-        self.downloader.set_waits_for_us(cx, connection, self.server.has_questions(connection));
+        self.note_questions(cx, connection);
         self.downloader.go_on(cx);
     }
 

@@ -101,6 +101,8 @@ pub(crate) struct Server {
     max_reads: usize,
     next_read: u64,
     hot_headers: HotHeaders,
+    /// Those whose questions were answered without a read, in the turn of somebody else.
+    answered: Vec<ConnectionId>,
     statistics: Statistics,
 }
 
@@ -124,6 +126,7 @@ impl Server {
             max_reads,
             next_read: 0,
             hot_headers: HotHeaders::new(tip),
+            answered: Vec::new(),
             statistics: Statistics::default(),
         }
     }
@@ -229,6 +232,11 @@ impl Server {
         is_there.then_some(connection)
     }
 
+    /// One whose question was answered in the turn of somebody else.
+    pub(crate) fn take_answered(&mut self) -> Option<ConnectionId> {
+        self.answered.pop()
+    }
+
     /// Sends what can be sent to a peer, and has the next things read.
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Event>, connection: ConnectionId) {
         self.send(cx, connection);
@@ -272,6 +280,7 @@ impl Server {
             if let Some(frame) = hot.and_then(|question| self.hot_headers.get(question)) {
                 self.statistics.saved_reads += 1;
                 client.reads.push_back(Read { id: read, hot: None, answer: Some(frame) });
+                self.answered.push(connection);
                 self.send(cx, connection);
                 continue;
             }

@@ -59,7 +59,7 @@ pub trait NetworkBehaviour {
     /// What the application tells it.
     type Command: fmt::Debug;
 
-    /// Which types it receives, where that depends on its value.
+    /// Which types it receives, where that depends on its value: at least those in [`CLAIMS`](Self::CLAIMS).
     fn claims(&self) -> Claims {
         Self::CLAIMS
     }

@@ -16,9 +16,10 @@ use crate::wire::BegunFrame;
 ///
 /// Between its chunks a peer may send what else it wants, so that nothing else finds out that it lets a
 /// frame stand open, of which all that came is kept: 16 MiB at each of two levels. With this rate, and
-/// [`Limits::write_timeout`](crate::Limits::write_timeout) beside it, it has to send them again after 9
-/// minutes. A slow line of 256 kbit/s can still send all of them.
-const MIN_BYTES_PER_SECOND: u64 = 32 * 1024;
+/// [`Limits::write_timeout`](crate::Limits::write_timeout) beside it, it has to send them again after 35
+/// minutes. It is the least that a limit of bandwidth may be, and a line of 128 kbit/s can still send a
+/// frame of 16 MiB at both levels.
+const MIN_BYTES_PER_SECOND: u64 = 8 * 1024;
 
 /// What a connection keeps of such frames, by level; nothing before the first one.
 pub(super) type BegunFrames = Option<Box<[Option<Begun>; 2]>>;

@@ -42,7 +42,8 @@
 //! Frames above 64 KiB of the levels `High` (1) and `Normal` (2) travel as chunks to a peer that has
 //! announced that it takes them. The bytes of a level's chunks one after the other are such frames,
 //! headers included, each from a chunk of its own on: at most one per level is open. It must be whole
-//! within 30 s and a second more per 32 KiB, or the connection is closed. Whatever else
+//! within its receiver's write timeout, 30 s by default, and a second more per 8 KiB, or the connection is
+//! closed. Whatever else
 //! stands between them on the stream comes out first, so a ping waits for 64 KiB and not for
 //! 16 MiB; only behind a frame of `Low` or `Critical`, which is never cut, for that.
 

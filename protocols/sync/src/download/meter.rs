@@ -85,6 +85,11 @@ impl Meter {
         self.bytes.add(bytes.saturating_sub(last.bytes), elapsed);
     }
 
+    /// Whether it looks again by itself.
+    pub(super) const fn is_measuring(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Whether nothing has come for long. It has been looked at just now.
     pub(super) fn is_stalled(&self) -> bool {
         self.last.is_some_and(|last| last.at.since(self.moved_at) >= STALL_TIME)

@@ -497,7 +497,7 @@ impl<R: ChainRules> Downloader<R> {
             if self.meter.tell(progress, now) {
                 cx.emit(Event::Progressed { progress });
             }
-        } else if !is_active {
+        } else if !self.meter.is_measuring() {
             let progress = self.progress();
             self.meter.note(&progress);
         }

@@ -1,12 +1,13 @@
 //! Serving.
 
 use spacetime_core::wire::{Block, Decode as _, GetBlock, GetHeaders, Headers, MessageType};
-use spacetime_core::{Event, Hash, Offence};
-use spacetime_simulator::{PuppetId, Simulation};
-use spacetime_sync::{Config, State};
+use spacetime_core::{ConnectionId, Event, Hash, Offence, Rng};
+use spacetime_handshake::Handshake;
+use spacetime_simulator::{Lone, PuppetId, Simulation, handshake_frame};
+use spacetime_sync::{Command, Config, State, Sync};
 
 use crate::chain::Chain;
-use crate::{Node, NodeEvent, SECOND, add_node, offences, state};
+use crate::{Node, NodeCommand, NodeEvent, SECOND, add_node, chain_id, offences, rules, state};
 
 /// A node with `blocks` blocks, and a version-1 puppet that asks it.
 fn served(seed: u64, blocks: usize) -> (Simulation<Node>, Chain, PuppetId) {
@@ -169,4 +170,46 @@ fn headers_of_a_chain_that_was_left_are_not_sent_again() {
     let (_, payload) = frames.iter().find(|(it, _)| *it == MessageType::HEADERS).unwrap();
     let last = Headers::decode(payload).unwrap().iter().last().unwrap().to_vec();
     assert_eq!(crate::chain::header_hash(&last), hash(&heavy, 10));
+}
+
+/// Whether a peer was asked for headers since the last call.
+fn is_asked(lone: &mut Lone<Node>, peer: ConnectionId) -> bool {
+    lone.sent(peer).iter().any(|(message_type, _)| *message_type == MessageType::GET_HEADERS)
+}
+
+#[test]
+fn who_was_answered_in_the_turn_of_somebody_else_can_be_asked() {
+    let chain = Chain::generate(1, 0);
+    let config = Config::default().with_max_reads(1);
+    let rng = Rng::from_number(1);
+    let mut lone = Lone::new(Node {
+        handshake: Handshake::new(spacetime_handshake::Config::new(chain_id()), &rng).unwrap(),
+        sync: Sync::new(config, rules(), chain.recent(), &rng).unwrap(),
+    });
+    let (reader, asker) = (lone.connect(), lone.connect());
+    for (peer, name) in [(reader, "the reader"), (asker, "the asker")] {
+        lone.give_bytes(peer, &handshake_frame(name, None));
+        lone.give(peer, &Headers::packed(290, &[]));
+        is_asked(&mut lone, peer);
+    }
+    let tip = chain.tip().hash;
+    lone.give(reader, &GetBlock { hash: tip });
+    let reads = lone.events().into_iter().find_map(|event| match event {
+        NodeEvent::Sync(spacetime_sync::Event::ReadBlock { read, .. }) => Some(read),
+        _ => None,
+    });
+    // It waits for the only place, though its answer is at hand.
+    lone.give(asker, &GetHeaders { locator: tip, stop: None, max_headers: 2000 });
+    assert!(lone.sent(asker).is_empty());
+    lone.command(NodeCommand::Sync(Command::BlockRead { read: reads.unwrap(), answer: None }));
+    assert_eq!(lone.sent(asker).len(), 1, "the answer");
+    let mut times_asked = 0;
+    for _ in 0..60 {
+        lone.advance(SECOND);
+        if is_asked(&mut lone, asker) {
+            lone.give(asker, &Headers::packed(290, &[]));
+            times_asked += 1;
+        }
+    }
+    assert!(times_asked > 0);
 }

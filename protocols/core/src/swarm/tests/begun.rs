@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HIGH: u8 = 1;
 const NORMAL: u8 = 2;
 
-/// The chunks of a frame of 2 MiB and some bytes: 94 s are given for it.
+/// The chunks of a frame of 2 MiB and some bytes: 286 s are given for it.
 fn chunks(byte: u8, level: u8) -> Vec<Vec<u8>> {
     let frame = numbered(byte, 0, 1, &vec![7; 2 << 20]);
     let chunk = |bytes: &[u8]| raw(MessageType::CHUNK.byte(), &[&[level], bytes].concat());
@@ -45,7 +45,7 @@ fn a_frame_that_is_begun_must_be_whole_in_the_time_that_a_slow_line_takes_for_it
     let (never, late) = (node.inbound_session(7), node.inbound_session(8));
     begin(&mut node, never, NOTE, NORMAL);
     let last = begin(&mut node, late, NOTE, NORMAL);
-    for _ in 0..93 {
+    for _ in 0..285 {
         live(&mut node, never, 1);
         live(&mut node, late, 0);
     }
@@ -55,7 +55,7 @@ fn a_frame_that_is_begun_must_be_whole_in_the_time_that_a_slow_line_takes_for_it
     assert_eq!(node.close_reason(never), Some(CloseReason::SlowSender));
     // The next one has a time of its own.
     let last = begin(&mut node, late, NOTE, NORMAL);
-    live(&mut node, late, 93);
+    live(&mut node, late, 285);
     node.receive(late, &last);
     live(&mut node, late, 1000);
     assert_eq!(node.close_reason(late), None);
@@ -68,10 +68,10 @@ fn frames_that_end_give_no_time_to_one_at_the_other_level() {
     begin(&mut node, peer, NOTE, NORMAL);
     for _ in 0..9 {
         let last = begin(&mut node, peer, NEWS, HIGH);
-        live(&mut node, peer, 10);
+        live(&mut node, peer, 31);
         node.receive(peer, &last);
     }
     assert_eq!(node.close_reason(peer), None);
-    live(&mut node, peer, 5);
+    live(&mut node, peer, 8);
     assert_eq!(node.close_reason(peer), Some(CloseReason::SlowSender));
 }
