@@ -202,7 +202,9 @@ mod tests {
 
     #[test]
     fn a_reason_travels_as_text() {
-        for reason in [CloseReason::Shutdown, CloseReason::WrongChain, CloseReason::SlowReader] {
+        for reason in
+            [CloseReason::Shutdown, CloseReason::WrongChain, CloseReason::SlowReader, CloseReason::SlowSender]
+        {
             let text = reason.to_error_text();
             assert_eq!(CloseReason::from_error_text(&text), CloseReason::Remote(Box::new(reason)));
         }

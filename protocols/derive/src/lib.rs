@@ -88,7 +88,7 @@ fn expand(input: &DeriveInput, default_crate: Path) -> Result<TokenStream, Error
     let (claims_of, takes, admit) = (items("claims"), items("takes"), items("admit"));
     let (on_input, on_command) = (items("on_input"), items("on_command"));
     let claims = members.iter().map(|member| member.claims(&support));
-    // No input is for the last one alone: so many fields are looked through.
+    // No member is found by the place 255, so fields from there on are asked what they take.
     let places = (0..members.len()).map(|place| u8::try_from(place).unwrap_or(u8::MAX));
     let event_doc = format!("What the behaviours of [`{name}`] tell the application.");
     let event_enum = wrapper_enum(&event_doc, vis, &event, &generics, &members, &events);

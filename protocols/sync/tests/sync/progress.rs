@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use spacetime_core::{Event, Time};
 use spacetime_simulator::{LinkConfig, Simulation};
-use spacetime_sync::{Config, Progress, StallReason, State};
+use spacetime_sync::{Command, Config, Progress, StallReason, State};
 
 use crate::chain::Chain;
-use crate::{Node, NodeEvent, SECOND, add_node, offences};
+use crate::{Node, NodeCommand, NodeEvent, SECOND, add_node, offences};
 
 fn told(simulation: &Simulation<Node>, node: usize) -> Vec<(Time, Progress)> {
     let progress = |(at, event): &(Time, Event<NodeEvent>)| match event {
@@ -98,6 +98,25 @@ fn a_node_says_why_it_does_not_get_on() {
     simulation.dial(node, server).unwrap();
     simulation.run_for(SECOND * 10);
     assert_eq!(stalled(&simulation, node), (State::Validating, Some(StallReason::Application)));
+}
+
+#[test]
+fn a_peer_that_comes_soon_after_something_was_told_is_told_of_in_time() {
+    let interval = SECOND * 5;
+    let (full, empty) = (Chain::generate(1, 10), Chain::generate(1, 0));
+    let mut simulation = Simulation::new(55);
+    let node = add_node(&mut simulation, &empty, Config::default().with_progress_interval(interval));
+    let silent = add_node(&mut simulation, &full, Config::default());
+    simulation.set_application(silent, |_| Vec::new());
+    // Told are the stop at once, and after the interval that there is nobody.
+    simulation.command(node, NodeCommand::Sync(Command::Stop));
+    simulation.command(node, NodeCommand::Sync(Command::Start));
+    simulation.run_for(interval + SECOND);
+    assert_eq!(told(&simulation, node).last().unwrap().1.state, State::Idle);
+    simulation.dial(node, silent).unwrap();
+    simulation.run_for(interval * 2);
+    let states: Vec<_> = told(&simulation, node).into_iter().map(|(_, it)| it.state).collect();
+    assert_eq!(states.last(), Some(&State::Discovering), "{states:?}");
 }
 
 #[test]
