@@ -8,8 +8,9 @@
 //!
 //! The node is the whole one, in a process of its own, with its default configuration but for places for 125
 //! peers; its book is full, and 125 honest peers are there all the time, which answer its pings and ping it.
-//! All others are in this process. What they must not do to the node stands beside each figure; nothing is
-//! asserted but that they ran.
+//! They and newcomers are in this process; a flood comes from one that runs when nobody else wants to, as
+//! attackers have processors of their own. What they must not do to the node stands beside each figure;
+//! nothing is asserted but that they ran.
 //!
 //! Loopback addresses are no public ones, so rates of connections do not hold for them: what is left are the
 //! places, which is the worse case.
@@ -19,6 +20,7 @@
 mod crowd;
 mod cycles;
 mod flood;
+mod flooders;
 mod node;
 mod peer;
 mod slow;
@@ -51,6 +53,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     match arguments.first().map(String::as_str) {
         Some(node::COMMAND) => runtime.block_on(node::run()),
+        Some(flooders::COMMAND) => runtime.block_on(flooders::run()),
         Some("slow") => runtime.block_on(slow::run(number(2000))),
         Some("flood") => runtime.block_on(flood::run(Duration::from_secs(number(60) as u64))),
         Some("cycles") => runtime.block_on(cycles::run(number(1_000_000))),

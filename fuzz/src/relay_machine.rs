@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use spacetime_core::chain::{SpacetimeRules, Transaction};
+use spacetime_core::chain::{Block, SpacetimeRules};
 use spacetime_core::wire::{
     self, Announce, Announced, Announcement, Capability, Hashes, MessageSet as _, MessageType,
 };
@@ -112,11 +112,9 @@ enum Operation {
 fn items() -> &'static [Item] {
     static ITEMS: LazyLock<Vec<Item>> = LazyLock::new(|| {
         let blocks = (1..=HEIGHT).map(|height| Item::block(real().block(height)));
-        let transactions = (0..16).map(|nonce| {
-            let (sender, recipient, signature) = ([2; 33], [3; 33], [4; 64]);
-            let transaction =
-                Transaction { version: 1, sender, recipient, amount: 1, nonce, fee: 1, signature };
-            Item::transaction(&transaction.to_bytes())
+        let transactions = (1..=HEIGHT).flat_map(|height| {
+            let block = Block::decode(real().block(height)).expect("it is a block");
+            block.transactions().next().map(Item::transaction)
         });
         let proofs = (0..16_u8).map(|number| {
             let proof = vec![number; 64 + usize::from(number) * 500];
@@ -288,8 +286,8 @@ impl Script {
                 self.command(Command::Publish(item));
             }
             Operation::Include { item: number } => {
-                let hash = Transaction::hash_of(item(*number).payload()).unwrap_or_default();
-                self.command(Command::Included(vec![hash]));
+                let height = 1 + usize::from(*number) % HEIGHT;
+                self.command(Command::Included(vec![real().block(height).to_vec().into()]));
             }
             Operation::Download { is_on } => {
                 let signal = Signal::InitialDownload(*is_on);

@@ -20,9 +20,10 @@ mod tests;
 /// How many blocks before the last one it may be that was accepted, to be worth telling.
 const MAX_ACCEPTED_AGE: u64 = 10;
 
-/// Transactions that the pool is told of when the chain goes over to another one, from the last block
-/// back: twice as many as wait in it by default. A thousand blocks of 16 MiB name a hundred million.
-const MAX_INCLUDED: usize = 100_000;
+/// Bytes of the blocks that the pool is told of when the chain goes over to another one, from the last
+/// block back: twice as many transactions as wait in it by default. A thousand blocks of 16 MiB hold a
+/// hundred million, and the network would wait until they are read.
+const MAX_INCLUDED_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the application checks in a block before it is stored: signatures, proofs, balances; and in
 /// what is passed on.
@@ -165,19 +166,24 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             return Ok(Verdict::Ignore);
         }
         let Ok(block) = self.check(&tip, info, bytes) else { return Ok(Verdict::Reject) };
-        self.append(block, commands)?;
+        self.append(block, item, commands)?;
         self.adopt(info, now, commands)?;
         Ok(Verdict::Accept)
     }
 
     /// Stores a block that has come by the relay, and tells everybody that it was accepted: whoever
     /// made it waits for that.
-    fn append(&self, block: CheckedBlock<'_>, commands: &mut Vec<NodeCommand<R>>) -> Result<(), StoreError> {
+    fn append(
+        &self,
+        block: CheckedBlock<'_>,
+        item: &Item,
+        commands: &mut Vec<NodeCommand<R>>,
+    ) -> Result<(), StoreError> {
         let info = block.info;
         self.store.append(&[block])?;
         *lock(&self.told) = info.hash;
         commands.push(NodeCommand::Sync(Command::TipMoved { tip: info }));
-        self.say_included(block.bytes, commands);
+        commands.push(NodeCommand::Relay(RelayCommand::Included(vec![item.frame().keep_payload()])));
         let accepted = BlockAccepted { hash: info.hash, height: info.height.cast_signed() };
         if let Ok(item) = Item::block_accepted(&accepted) {
             commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
@@ -197,20 +203,9 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             });
             let Some((block, item)) = { items }.next() else { return Ok(()) };
             tip = block.info;
-            self.append(block, commands)?;
+            self.append(block, &item, commands)?;
             commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
         }
-    }
-
-    /// Tells the pool which transactions are in a block. How many there are.
-    fn say_included(&self, block: &[u8], commands: &mut Vec<NodeCommand<R>>) -> usize {
-        let mut hashes = Vec::new();
-        self.rules.for_each_transaction(block, &mut |hash| hashes.push(hash));
-        let count = hashes.len();
-        if count > 0 {
-            commands.push(NodeCommand::Relay(RelayCommand::Included(hashes)));
-        }
-        count
     }
 
     /// That a block was accepted is told on if it is one of the last of this chain.
@@ -231,8 +226,9 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         tip(&*self.store, &self.rules)
     }
 
-    /// Checks blocks, and stores those before the first bad one. Those that are there already, because
-    /// the relay has brought them meanwhile, are passed over.
+    /// Verifies blocks, and stores those before the first bad one. Those that are there already, because
+    /// the relay has brought them meanwhile, are passed over. That their headers commit to their bodies was
+    /// [found out](spacetime_sync::Event::Apply) when they came.
     pub fn apply(&self, blocks: &[Bytes], now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let tip = self.tip()?;
         let mut blocks = blocks;
@@ -249,7 +245,8 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
         let parent = last;
         for bytes in blocks {
-            let result = self.rules.check_block(bytes).and_then(|info| self.check(&last, info, bytes));
+            let header = self.rules.header_of(bytes).and_then(|header| self.rules.read_header(header));
+            let result = header.and_then(|info| self.check(&last, info, bytes));
             match result {
                 Ok(block) => {
                     last = block.info;
@@ -267,9 +264,8 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             self.store.height_of(last.hash)?.is_none() && self.go_over_to(&last, &mut commands)?
         } else if parent.hash == tip.hash {
             self.store.append(&checked)?;
-            for block in &checked {
-                self.say_included(block.bytes, &mut commands);
-            }
+            let included = blocks.iter().take(checked.len()).cloned().collect();
+            commands.push(NodeCommand::Relay(RelayCommand::Included(included)));
             true
         } else {
             self.store.append_side(&checked)?;
@@ -304,15 +300,16 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
         let branch: Vec<_> = branch.iter().map(|info| info.hash).collect();
         self.store.reorganise(fork.height, &branch)?;
-        let mut included = 0;
+        let (mut new, mut bytes) = (Vec::new(), 0);
         for hash in branch.into_iter().rev() {
-            if included >= MAX_INCLUDED {
+            if bytes >= MAX_INCLUDED_BYTES {
                 break;
             }
-            if let Some(bytes) = self.store.block_of(hash)? {
-                included += self.say_included(&bytes, commands);
-            }
+            let block = self.store.block_of(hash)?;
+            bytes += block.as_ref().map_or(0, Vec::len);
+            new.extend(block.map(Bytes::from));
         }
+        commands.push(NodeCommand::Relay(RelayCommand::Included(new)));
         Ok(true)
     }
 

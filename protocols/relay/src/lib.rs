@@ -104,6 +104,7 @@ mod stock;
 use alloc::vec::Vec;
 
 pub use announcers::MAX_FETCHES_PER_HOST;
+use bytes::Bytes;
 pub use config::{Config, InvalidConfig};
 use fetch::Fetches;
 use hosts::Hosts;
@@ -146,8 +147,9 @@ pub enum Command {
         /// What was decided.
         verdict: Verdict,
     },
-    /// The transactions with these hashes are in a block now, whoever brought it: they wait no more.
-    Included(Vec<Hash>),
+    /// These blocks, which were checked, are on the best chain now: what is in them waits no more. They are
+    /// read if anything waits at all.
+    Included(Vec<Bytes>),
 }
 
 /// What the application decides about an item.
@@ -366,7 +368,12 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         match command {
             Command::Publish(item) => self.publish(cx, &item),
             Command::Verdict { id, verdict } => self.judge(cx, id, verdict),
-            Command::Included(transactions) => transactions.iter().for_each(|it| self.mempool.remove(it)),
+            Command::Included(blocks) if !self.mempool.is_empty() => {
+                for block in blocks {
+                    self.rules.for_each_transaction(&block, &mut |hash| self.mempool.remove(&hash));
+                }
+            }
+            Command::Included(_) => {}
         }
     }
 

@@ -24,6 +24,9 @@ pub trait Mempool: fmt::Debug {
     /// A transaction is in a block now, whichever signature it had here.
     fn remove(&mut self, hash: &Hash);
 
+    /// Whether none waits: then nobody looks what new blocks include.
+    fn is_empty(&self) -> bool;
+
     /// The transactions to be told of: their hashes, and the frames in which they go out.
     fn transactions(&self) -> impl Iterator<Item = (Hash, &Frame)>;
 
@@ -98,6 +101,10 @@ impl Mempool for MemoryPool {
         for name in of_hash.copied().collect::<Vec<_>>() {
             self.0.remove(&name);
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn transactions(&self) -> impl Iterator<Item = (Hash, &Frame)> {

@@ -39,7 +39,8 @@ pub enum Event {
         /// Its hash.
         hash: Hash,
     },
-    /// Verify these blocks and keep them, in order. If the chain that ends with them is heavier than the
+    /// Verify these blocks and keep them, in order. Each is well-formed, and its header commits to its body:
+    /// that was checked when it came. If the chain that ends with them is heavier than the
     /// best one, it is the best one from then on, in one step.
     Apply {
         /// Each follows the one before; the first one follows the tip, or a block that is on the best

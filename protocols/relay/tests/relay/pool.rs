@@ -20,8 +20,7 @@ fn accepted_transactions_wait_in_the_pool_until_they_are_in_a_block() {
     resigned[154] ^= 1;
     case.accept(peer, &resigned);
     assert_eq!(case.relay().mempool().len(), in_block.len() + 2);
-    let included = in_block.iter().map(|bytes| Tx::hash_of(bytes).unwrap()).collect();
-    case.lone.command(NodeCommand::Relay(Command::Included(included)));
+    case.lone.command(NodeCommand::Relay(Command::Included(vec![block.into()])));
     let left: Vec<_> = case.relay().mempool().transactions().map(|(hash, _)| hash).collect();
     assert_eq!(left, [Tx::hash_of(&transaction(1)).unwrap()]);
 }
@@ -30,19 +29,20 @@ fn accepted_transactions_wait_in_the_pool_until_they_are_in_a_block() {
 fn what_waits_in_the_pool_is_not_new_when_its_name_was_forgotten() {
     let mut case = Case::new(Config::default());
     let [sender, replayer, other] = case.peers();
-    case.accept(sender, &transaction(1));
+    let block = block(1, 1000);
+    let transaction = spacetime_core::chain::Block::decode(&block).unwrap().transactions().next().unwrap();
+    case.accept(sender, transaction);
     case.sent(other);
     case.lone.advance(SECOND * 301);
     for _ in 0..2 {
-        case.lone.give(replayer, &Transaction { bytes: &transaction(1) });
+        case.lone.give(replayer, &Transaction { bytes: transaction });
     }
     assert!(case.received().is_empty() && case.sent(other).is_empty() && case.offences().is_empty());
     assert_eq!(case.relay().statistics().duplicates, 2);
     // Once it is in a block, whether it may come again is for the application to say.
     case.lone.advance(SECOND * 301);
-    let hash = Tx::hash_of(&transaction(1)).unwrap();
-    case.lone.command(NodeCommand::Relay(Command::Included(vec![hash])));
-    case.accept(replayer, &transaction(1));
+    case.lone.command(NodeCommand::Relay(Command::Included(vec![block.clone().into()])));
+    case.accept(replayer, transaction);
 }
 
 #[test]
