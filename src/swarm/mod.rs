@@ -294,9 +294,6 @@ impl<B: NetworkBehaviour + 'static> Swarm<B> {
         match input {
             Input::Incoming(incoming, _permit) => {
                 let remote = incoming.remote.clone();
-                // Who is due goes before the newcomer is known, which may be given its slot.
-                self.core.handle_deadline(now);
-                self.carry_out();
                 match self.core.handle_accept(now, incoming.remote) {
                     Ok(connection) => self.spawn(connection, Direction::Inbound, incoming.upgrade),
                     Err(reason) => tracing::debug!(%remote, %reason, "connection refused"),

@@ -137,7 +137,6 @@ impl<B: NetworkBehaviour> Swarm<B> {
         let newcomer = (!is_exempt).then_some(&address);
         let shed =
             is_full.then(|| self.network.choose_to_shed(newcomer).ok_or(CloseReason::Full)).transpose()?;
-        // First the newcomer, so that it is not given the slot of one that the driver still has.
         let id = self.network.accept(address);
         if let Some(shed) = shed {
             self.network.close(shed, CloseReason::Full);

@@ -326,9 +326,9 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.events.pop_front()
     }
 
-    /// The next thing that the driver must do.
+    /// The next thing that the driver must do. It asks until there is none, after each of its calls.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.network.actions.pop_front()
+        self.network.poll_action()
     }
 
     /// The next connection on which something new waits to be sent.

@@ -297,6 +297,14 @@ impl Network {
         }
     }
 
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            self.table.reuse_slots();
+        }
+        action
+    }
+
     fn abort_dial(&mut self, id: ConnectionId, error: DialError) {
         self.actions.push_back(Action::Close { connection: id, last_words: Transmit::new() });
         self.dial_failed(id, error);

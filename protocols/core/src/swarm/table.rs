@@ -131,10 +131,15 @@ impl Connection {
 }
 
 /// Slots of connections. A slot that is reused gets a new generation, so old ids find nothing.
+///
+/// Drivers keep what belongs to a connection by its slot too, so a slot is reused only once the driver has
+/// been told of the end of the connection that had it.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Slots of connections that the driver may still have.
+    left: Vec<u32>,
     /// Inbound connections that are neither established nor about to be.
     opening: usize,
     /// All others.
@@ -167,9 +172,14 @@ impl Table {
         let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
         let connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.slot() as u32);
+        self.left.push(id.slot() as u32);
         *self.counter(&connection) -= 1;
         Some(connection)
+    }
+
+    /// The driver has done all that it was told: it has no connection any more that is not here.
+    pub(super) fn reuse_slots(&mut self) {
+        self.free.append(&mut self.left);
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {

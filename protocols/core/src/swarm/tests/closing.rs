@@ -3,12 +3,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::log::{Heard, Who};
+use super::log::{Heard, Log, Who};
 use super::messages::{NOTE, URGENT, bytes_of, error, hello, numbered, raw, sent_frames};
 use super::node::{Node, address, ephemeral, peer_id, remote};
-use super::tree::{Reaction, Tree};
+use super::tree::{GatelessTree, Reaction, Tree};
+use crate::swarm::{Action, Event, Swarm};
 use crate::wire::{Error, FrameError, Heartbeat};
-use crate::{CloseReason, ConnectionId, DialError, Event, Limits, Offence, SecurityError};
+use crate::{CloseReason, ConnectionId, DialError, Limits, Now, Offence, SecurityError, Time};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -251,6 +252,23 @@ fn each_end_is_heard_once_however_often_it_is_told() {
     let closed = Heard::Closed(peer, CloseReason::Requested);
     assert_eq!(node.log.heard_about(Who::Second, peer), [Heard::Established(peer), closed]);
     assert_eq!(node.closes.len(), 1);
+}
+
+#[test]
+fn a_slot_is_not_given_away_before_the_driver_was_told_to_close_what_has_it() {
+    let mut swarm = Swarm::new(GatelessTree::new(&Log::default()), peer_id(0), Limits::default()).unwrap();
+    let now = |seconds| Now::new(Time::from_epoch(Duration::from_secs(seconds)), 0);
+    let late = swarm.handle_accept(now(0), address(1)).unwrap();
+    // Its time to become a session is over when the next one comes.
+    let next = swarm.handle_accept(now(60), address(2)).unwrap();
+    assert_ne!(next.slot(), late.slot());
+    swarm.handle_closed(now(60), next, CloseReason::EndOfStream);
+    let third = swarm.handle_accept(now(60), address(3)).unwrap();
+    assert!(![late.slot(), next.slot()].contains(&third.slot()));
+    assert!(matches!(swarm.poll_action(), Some(Action::Close { connection, .. }) if connection == late));
+    assert!(swarm.poll_action().is_none());
+    let fourth = swarm.handle_accept(now(60), address(4)).unwrap();
+    assert!([late.slot(), next.slot()].contains(&fourth.slot()));
 }
 
 #[test]
