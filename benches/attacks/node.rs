@@ -94,8 +94,9 @@ pub(crate) async fn run() {
     let folder = std::env::args().skip_while(|it| it != COMMAND).nth(1).expect("a folder");
     let mut options = Options::new(folder);
     options.listen = vec!["127.0.0.1:0".parse().expect("an address")];
-    options.limits = options.limits.with_max_connections(PEERS + 10);
-    options.peers = options.peers.with_max_inbound(PEERS + 2).with_max_outbound(4);
+    // Room for those who come and go, so that nobody is put out for them.
+    options.limits = options.limits.with_max_connections(PEERS + 40);
+    options.peers = options.peers.with_max_inbound(PEERS + 32).with_max_outbound(4);
     let node = FullNode::open(options).await.expect("it starts");
     let address = node.listen_addresses().first().expect("it listens").clone();
     let mut output = std::io::stdout();

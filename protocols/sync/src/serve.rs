@@ -259,6 +259,13 @@ impl Server {
                     }
                 }
             }
+            // Most ask once, when they connect.
+            if client.reads.is_empty() {
+                client.reads = VecDeque::new();
+            }
+            if client.waiting.is_empty() {
+                client.waiting = VecDeque::new();
+            }
             if client.wants_read() && !core::mem::replace(&mut client.is_queued, true) {
                 self.queue.push_back(connection);
             }

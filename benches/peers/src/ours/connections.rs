@@ -7,17 +7,20 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use spacetime_comparisons::{IDLE_NODES, Job, Security};
 use spacetime_network::chain::{ChainRules as _, SpacetimeRules, block_hash, development_genesis};
-use spacetime_network::node::{Config, Node, Start};
+use spacetime_network::node::{Config, Node, NodeCommand, NodeEvent, Start};
 use spacetime_network::peers::{self, Stored};
-use spacetime_network::{Address, CloseReason, Event, Limits, NetworkBehaviour, Rng, Swarm};
+use spacetime_network::wire::{Frame, Headers};
+use spacetime_network::{Address, CloseReason, Event, Limits, NetworkBehaviour as _, Rng, Swarm, sync};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::messages;
 use crate::node;
 
+type FullNode = Node<SpacetimeRules>;
+
 /// All behaviours of a full node, with room for so many peers, and none that it chooses itself.
-fn full_node(rng: &Rng) -> Node<SpacetimeRules> {
+fn full_node(rng: &Rng) -> FullNode {
     let genesis = development_genesis();
     let rules = SpacetimeRules::new(&genesis).expect("the genesis block is valid");
     let chain_id = block_hash(&genesis).expect("it is a block");
@@ -27,13 +30,34 @@ fn full_node(rng: &Rng) -> Node<SpacetimeRules> {
     Node::new(Config::new(chain_id).with_peers(peers), rules, start, rng).expect("valid")
 }
 
-/// Polls until nothing has happened for a while.
-async fn settle<B: NetworkBehaviour + 'static>(swarm: &mut Swarm<B>, quiet: Duration) {
-    while let Ok(event) = tokio::time::timeout(quiet, swarm.next()).await {
-        if let Some(Event::Closed { reason, .. } | Event::Refused { reason, .. }) = event {
-            panic!("{reason}");
+/// What happens next. There are no headers for who asks, as the chain has none but its first block.
+async fn next(swarm: &mut Swarm<FullNode>) -> Event<NodeEvent<SpacetimeRules>> {
+    let event = swarm.next().await.expect("a Swarm goes on");
+    match &event {
+        Event::Closed { reason, .. } | Event::Refused { reason, .. } => panic!("{reason}"),
+        Event::Behaviour(NodeEvent::Sync(sync::Event::ReadHeaders { read, .. })) => {
+            let answer = Frame::encode(&Headers::new(&[])).expect("it can be encoded");
+            let command = NodeCommand::Sync(sync::Command::HeadersRead { read: *read, answer });
+            swarm.act(|node, cx| node.on_command(cx, command));
         }
+        _ => {}
     }
+    event
+}
+
+/// Waits until a session began.
+async fn established(swarm: &mut Swarm<FullNode>) {
+    while !matches!(next(swarm).await, Event::Established { .. }) {}
+}
+
+async fn connect_full(near: &mut Swarm<FullNode>, far: &mut Swarm<FullNode>, address: &Address) {
+    near.dial(address.clone()).expect("room for a connection");
+    tokio::join!(established(near), established(far));
+}
+
+/// Polls until nothing has happened for a while.
+async fn settle(swarm: &mut Swarm<FullNode>, quiet: Duration) {
+    while tokio::time::timeout(quiet, next(swarm)).await.is_ok() {}
 }
 
 pub(crate) async fn idle(job: &Job, security: Security) {
@@ -47,12 +71,12 @@ pub(crate) async fn idle(job: &Job, security: Security) {
     // One for what all have in common, with nodes of their own.
     let (mut one, mut other) = (new(IDLE_NODES), new(IDLE_NODES + 1));
     let address = node::listen(&mut other).await;
-    node::connect(&mut one, &mut other, &address).await;
+    connect_full(&mut one, &mut other, &address).await;
     job.start();
     for (listener, address) in addresses.iter().enumerate() {
         for dialler in 0..listener {
             let [near, far] = swarms.get_disjoint_mut([dialler, listener]).expect("two nodes");
-            node::connect(near, far, address).await;
+            connect_full(near, far, address).await;
         }
     }
     for _ in 0..2 {

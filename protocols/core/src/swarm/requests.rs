@@ -69,6 +69,10 @@ impl Requests {
     }
 
     pub(super) fn push(&mut self, id: RequestId, expect: Expect, patience: Patience) {
+        if self.outstanding.capacity() == 0 {
+            // Most peers are never asked more than one thing at a time.
+            self.outstanding.reserve_exact(1);
+        }
         self.outstanding.push_back(Outstanding { id, expect, patience, given_up: false });
     }
 
