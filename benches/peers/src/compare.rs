@@ -5,44 +5,14 @@
 //! machine hits all of them. Programs that were not built are left out.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
-use spacetime_comparisons::ROWS;
+use spacetime_comparisons::{Options, ROWS, short};
 
 const PROGRAMS: [&str; 6] = ["ours", "floor", "commonware", "tentacle", "libp2p", "litep2p"];
-
-struct Options {
-    row: String,
-    subject: String,
-    rounds: usize,
-    seconds: f64,
-    json: Option<File>,
-}
-
-impl Options {
-    fn read() -> Result<Self, String> {
-        let mut options =
-            Self { row: String::new(), subject: String::new(), rounds: 3, seconds: 1.0, json: None };
-        let mut arguments = std::env::args().skip(1);
-        while let Some(argument) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
-            let invalid = || format!("{argument} {value} makes no sense");
-            match argument.as_str() {
-                "--row" => options.row = value,
-                "--subject" => options.subject = value,
-                "--rounds" => options.rounds = value.parse().map_err(|_| invalid())?,
-                "--seconds" => options.seconds = value.parse().map_err(|_| invalid())?,
-                "--json" => options.json = Some(File::create(&value).map_err(|error| error.to_string())?),
-                _ => return Err(format!("there is no option {argument}")),
-            }
-        }
-        Ok(options)
-    }
-}
 
 /// A subject, the program that it is in, and the rows that it offers.
 struct Subject {
@@ -92,17 +62,6 @@ fn sorted(results: &[Value], field: &str) -> Vec<f64> {
     figures
 }
 
-/// Four digits that count.
-fn short(figure: f64) -> String {
-    match figure.abs() {
-        it if it >= 1e6 => format!("{:.3} M", figure / 1e6),
-        it if it >= 1e4 => format!("{:.1} K", figure / 1e3),
-        it if it >= 100.0 => format!("{figure:.0}"),
-        it if it >= 10.0 => format!("{figure:.1}"),
-        _ => format!("{figure:.3}"),
-    }
-}
-
 fn pair(figures: &[f64]) -> String {
     match (figures.first(), figures.get(figures.len() / 2)) {
         (Some(least), Some(median)) => format!("{} / {}", short(*least), short(*median)),
@@ -132,7 +91,7 @@ fn print(row: &str, results: &BTreeMap<usize, Vec<Value>>, subjects: &[Subject])
 }
 
 fn compare() -> Result<(), String> {
-    let mut options = Options::read()?;
+    let mut options = Options::read(3, 1.0)?;
     let subjects = subjects()?;
     println!(
         "| row | subject | a second, min / median | CPU us, min / median | CPU to ours | allocations | heap KiB \

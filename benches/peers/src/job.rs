@@ -48,10 +48,9 @@ struct Took {
 
 impl Reading {
     fn now() -> Self {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
         Self {
             at: Instant::now(),
-            cpu_seconds: time.tv_sec as f64 + time.tv_nsec as f64 / 1e9,
+            cpu_seconds: cpu_seconds(),
             machine_cpu_seconds: machine_cpu_seconds(),
             allocations: allocations::allocations(),
             live_bytes: allocations::live_bytes(),
@@ -71,6 +70,12 @@ impl Reading {
             resident_kib: self.resident_kib - began.resident_kib,
         }
     }
+}
+
+/// What this process has used: user and system time of all its threads.
+pub fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// What all processes have used: user, nice and system time.

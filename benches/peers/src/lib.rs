@@ -5,11 +5,13 @@
 
 mod allocations;
 mod job;
+mod options;
 mod program;
 mod window;
 mod work;
 
-pub use job::Job;
+pub use job::{Job, cpu_seconds};
+pub use options::{Options, short};
 pub use program::{Subject, run};
 pub use window::Window;
 pub use work::{IDLE_NODES, RELAYED_BYTES, ROWS, Row, Security, Shape, Work};
