@@ -40,6 +40,7 @@ async fn flood(duration: Duration, networks: usize) {
         sleep(NEWCOMER_INTERVAL).await;
     }
     let output = attack.wait_with_output().expect("it ends by itself");
+    assert!(output.status.success(), "the flood has failed");
     let count = String::from_utf8_lossy(&output.stdout);
     println!("{} connections in {} s from {networks} networks", count.trim(), duration.as_secs());
     println!("  newcomers: {} let in, {refused} not (none)", newcomers.len());

@@ -9,8 +9,8 @@
 //! The node is the whole one, in a process of its own, with its default configuration but for places for 125
 //! peers; its book is full, and 125 honest peers are there all the time, which answer its pings and ping it.
 //! They and newcomers are in this process; a flood comes from one that runs when nobody else wants to, as
-//! attackers have processors of their own. What they must not do to the node stands beside each figure;
-//! nothing is asserted but that they ran.
+//! attackers have processors of their own (`chrt` of util-linux). What they must not do to the node stands
+//! beside each figure; nothing is asserted but that they ran.
 //!
 //! Loopback addresses are no public ones, so rates of connections do not hold for them: what is left are the
 //! places, which is the worse case.

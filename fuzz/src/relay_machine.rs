@@ -287,7 +287,7 @@ impl Script {
             }
             Operation::Include { item: number } => {
                 let height = 1 + usize::from(*number) % HEIGHT;
-                self.command(Command::Included(vec![real().block(height).to_vec().into()]));
+                self.command(Command::Included(real().block(height).to_vec().into()));
             }
             Operation::Download { is_on } => {
                 let signal = Signal::InitialDownload(*is_on);

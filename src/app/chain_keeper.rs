@@ -21,8 +21,8 @@ mod tests;
 const MAX_ACCEPTED_AGE: u64 = 10;
 
 /// Bytes of the blocks that the pool is told of when the chain goes over to another one, from the last
-/// block back: twice as many transactions as wait in it by default. A thousand blocks of 16 MiB hold a
-/// hundred million, and the network would wait until they are read.
+/// block back, and that one whatever its size: twice as many transactions as wait in it by default. A
+/// thousand blocks of 16 MiB hold a hundred million.
 const MAX_INCLUDED_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the application checks in a block before it is stored: signatures, proofs, balances; and in
@@ -183,7 +183,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         self.store.append(&[block])?;
         *lock(&self.told) = info.hash;
         commands.push(NodeCommand::Sync(Command::TipMoved { tip: info }));
-        commands.push(NodeCommand::Relay(RelayCommand::Included(vec![item.frame().keep_payload()])));
+        commands.push(included(item.frame().keep_payload()));
         let accepted = BlockAccepted { hash: info.hash, height: info.height.cast_signed() };
         if let Ok(item) = Item::block_accepted(&accepted) {
             commands.push(NodeCommand::Relay(RelayCommand::Publish(item)));
@@ -229,7 +229,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
     /// Verifies blocks, and stores those before the first bad one. Those that are there already, because
     /// the relay has brought them meanwhile, are passed over. That their headers commit to their bodies was
     /// [found out](spacetime_sync::Event::Apply) when they came.
-    pub fn apply(&self, blocks: &[Bytes], now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
+    pub(crate) fn apply(&self, blocks: &[Bytes], now: Now) -> Result<Vec<NodeCommand<R>>, StoreError> {
         let tip = self.tip()?;
         let mut blocks = blocks;
         let mut last = tip;
@@ -245,8 +245,8 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
         let parent = last;
         for bytes in blocks {
-            let header = self.rules.header_of(bytes).and_then(|header| self.rules.read_header(header));
-            let result = header.and_then(|info| self.check(&last, info, bytes));
+            let info = self.rules.header_of(bytes).and_then(|header| self.rules.read_header(header));
+            let result = info.and_then(|info| self.check(&last, info, bytes));
             match result {
                 Ok(block) => {
                     last = block.info;
@@ -264,8 +264,7 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
             self.store.height_of(last.hash)?.is_none() && self.go_over_to(&last, &mut commands)?
         } else if parent.hash == tip.hash {
             self.store.append(&checked)?;
-            let included = blocks.iter().take(checked.len()).cloned().collect();
-            commands.push(NodeCommand::Relay(RelayCommand::Included(included)));
+            commands.extend(blocks.iter().take(checked.len()).cloned().map(included));
             true
         } else {
             self.store.append_side(&checked)?;
@@ -300,16 +299,15 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
         }
         let branch: Vec<_> = branch.iter().map(|info| info.hash).collect();
         self.store.reorganise(fork.height, &branch)?;
-        let (mut new, mut bytes) = (Vec::new(), 0);
+        let mut bytes = 0;
         for hash in branch.into_iter().rev() {
-            if bytes >= MAX_INCLUDED_BYTES {
+            let Some(block) = self.store.block_of(hash)? else { break };
+            if bytes > 0 && bytes + block.len() > MAX_INCLUDED_BYTES {
                 break;
             }
-            let block = self.store.block_of(hash)?;
-            bytes += block.as_ref().map_or(0, Vec::len);
-            new.extend(block.map(Bytes::from));
+            bytes += block.len();
+            commands.push(included(block.into()));
         }
-        commands.push(NodeCommand::Relay(RelayCommand::Included(new)));
         Ok(true)
     }
 
@@ -361,6 +359,12 @@ impl<R: ChainRules + 'static, V: Verifier> ChainKeeper<R, V> {
 /// Whether a block says that it was made further ahead than anybody takes it.
 const fn is_ahead(info: &HeaderInfo, now: Now) -> bool {
     info.timestamp > now.unix_seconds.saturating_add(MAX_AHEAD_SECONDS)
+}
+
+/// That a block is on the best chain, for the pool: a command for each, so that the network has a turn
+/// between them.
+const fn included<R: ChainRules>(block: Bytes) -> NodeCommand<R> {
+    NodeCommand::Relay(RelayCommand::Included(block))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

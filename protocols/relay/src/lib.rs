@@ -147,9 +147,9 @@ pub enum Command {
         /// What was decided.
         verdict: Verdict,
     },
-    /// These blocks, which were checked, are on the best chain now: what is in them waits no more. They are
-    /// read if anything waits at all.
-    Included(Vec<Bytes>),
+    /// This block, which was checked, is on the best chain now: what is in it waits no more. It is read if
+    /// anything waits at all.
+    Included(Bytes),
 }
 
 /// What the application decides about an item.
@@ -368,10 +368,8 @@ impl<R: ChainRules, M: Mempool> Protocol for Relay<R, M> {
         match command {
             Command::Publish(item) => self.publish(cx, &item),
             Command::Verdict { id, verdict } => self.judge(cx, id, verdict),
-            Command::Included(blocks) if !self.mempool.is_empty() => {
-                for block in blocks {
-                    self.rules.for_each_transaction(&block, &mut |hash| self.mempool.remove(&hash));
-                }
+            Command::Included(block) if !self.mempool.is_empty() => {
+                self.rules.for_each_transaction(&block, &mut |hash| self.mempool.remove(&hash));
             }
             Command::Included(_) => {}
         }

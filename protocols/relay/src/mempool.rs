@@ -24,8 +24,11 @@ pub trait Mempool: fmt::Debug {
     /// A transaction is in a block now, whichever signature it had here.
     fn remove(&mut self, hash: &Hash);
 
-    /// Whether none waits: then nobody looks what new blocks include.
-    fn is_empty(&self) -> bool;
+    /// Whether none waits: then nobody looks what new blocks include, and [`remove`](Self::remove) is not
+    /// called.
+    fn is_empty(&self) -> bool {
+        self.transactions().next().is_none()
+    }
 
     /// The transactions to be told of: their hashes, and the frames in which they go out.
     fn transactions(&self) -> impl Iterator<Item = (Hash, &Frame)>;

@@ -94,10 +94,10 @@ fn published(commands: &[NodeCommand<SpacetimeRules>]) -> Vec<(Kind, Vec<u8>)> {
 
 fn included(commands: &[NodeCommand<SpacetimeRules>]) -> usize {
     let counts = commands.iter().filter_map(|command| match command {
-        NodeCommand::Relay(RelayCommand::Included(blocks)) => Some(blocks.iter()),
+        NodeCommand::Relay(RelayCommand::Included(block)) => Some(block),
         _ => None,
     });
-    counts.flatten().map(|it| spacetime_core::chain::Block::decode(it).unwrap().transaction_count()).sum()
+    counts.map(|it| spacetime_core::chain::Block::decode(it).unwrap().transaction_count()).sum()
 }
 
 fn accepted(hash: Hash, height: i64) -> Item {

@@ -326,7 +326,8 @@ impl<B: NetworkBehaviour> Swarm<B> {
         self.events.pop_front()
     }
 
-    /// The next thing that the driver must do. It asks until there is none, after each of its calls.
+    /// The next thing that the driver must do. Until it was told that there is none, no connection is given
+    /// the slot of one that has ended.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.network.poll_action()
     }

@@ -172,7 +172,9 @@ impl Table {
         let slot = self.slots.get_mut(id.slot()).filter(|slot| slot.generation == id.generation())?;
         let connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
-        self.left.push(id.slot() as u32);
+        // Of what was only asked for, the driver has not heard.
+        let is_unknown = matches!(connection.state, State::Requested);
+        if is_unknown { &mut self.free } else { &mut self.left }.push(id.slot() as u32);
         *self.counter(&connection) -= 1;
         Some(connection)
     }

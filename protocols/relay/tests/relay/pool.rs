@@ -20,7 +20,7 @@ fn accepted_transactions_wait_in_the_pool_until_they_are_in_a_block() {
     resigned[154] ^= 1;
     case.accept(peer, &resigned);
     assert_eq!(case.relay().mempool().len(), in_block.len() + 2);
-    case.lone.command(NodeCommand::Relay(Command::Included(vec![block.into()])));
+    case.lone.command(NodeCommand::Relay(Command::Included(block.into())));
     let left: Vec<_> = case.relay().mempool().transactions().map(|(hash, _)| hash).collect();
     assert_eq!(left, [Tx::hash_of(&transaction(1)).unwrap()]);
 }
@@ -41,7 +41,7 @@ fn what_waits_in_the_pool_is_not_new_when_its_name_was_forgotten() {
     assert_eq!(case.relay().statistics().duplicates, 2);
     // Once it is in a block, whether it may come again is for the application to say.
     case.lone.advance(SECOND * 301);
-    case.lone.command(NodeCommand::Relay(Command::Included(vec![block.clone().into()])));
+    case.lone.command(NodeCommand::Relay(Command::Included(block.clone().into())));
     case.accept(replayer, transaction);
 }
 

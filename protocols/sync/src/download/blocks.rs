@@ -32,7 +32,7 @@ impl<R: ChainRules> Downloader<R> {
             }
         }
         // The header names its transactions: a body that was changed on the way is found out here, before it
-        // waits in the window for all that come before it.
+        // waits in the window for all that come before it, and nowhere after this.
         if let (Asked::Block { hash, .. } | Asked::Trial { hash, .. }, Err(error)) =
             (&asked, self.rules.check_block(frame.payload()))
         {

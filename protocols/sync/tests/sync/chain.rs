@@ -259,7 +259,7 @@ impl Chain {
     }
 
     fn verify(&self, block: &[u8]) -> Result<(), InvalidObject> {
-        let new = rules().check_block(block)?;
+        let new = rules().check_block(block).expect("sync has looked at the body");
         let parent = self.blocks.borrow().get(new.parent).map(|parent| info(parent));
         rules().check_link(&parent.ok_or(InvalidObject::Parent)?, &new)?;
         match &self.proven {

@@ -133,6 +133,24 @@ fn headers_of_a_heavier_chain_without_good_blocks_disturb_nothing() {
 }
 
 #[test]
+fn the_block_by_which_a_heavier_chain_is_tried_is_looked_at_before_it_is_applied() {
+    let honest = Chain::generate(1, 3000);
+    let empty = Chain::generate(1, 0);
+    let broken = honest.fork_after(10, 3500, 4000);
+    broken.pad_body(11, 1000);
+    let mut simulation = Simulation::new(3);
+    add_node(&mut simulation, &honest, Config::default());
+    add_node(&mut simulation, &broken, Config::default());
+    let node = add_node(&mut simulation, &empty, Config::default());
+    simulation.dial(node, 0).unwrap();
+    simulation.run_for(SECOND);
+    simulation.dial(node, 1).unwrap();
+    assert!(simulation.run_until(SECOND * 60, |_| empty.len() == 3001), "{}", empty.len());
+    let offences = offences(&simulation, node);
+    assert!(matches!(offences[..], [Offence::InvalidBlock(InvalidObject::Malformed(_))]), "{offences:?}");
+}
+
+#[test]
 fn a_light_chain_that_came_first_is_left_for_the_heavy_one() {
     let honest = Chain::generate(1, 2500);
     let light = honest.fork_after(5, 3000, 1);
