@@ -101,8 +101,6 @@ mod spread;
 mod statistics;
 mod stock;
 
-use alloc::vec::Vec;
-
 pub use announcers::MAX_FETCHES_PER_HOST;
 use bytes::Bytes;
 pub use config::{Config, InvalidConfig};
