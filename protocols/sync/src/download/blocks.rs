@@ -142,7 +142,7 @@ impl<R: ChainRules> Downloader<R> {
     /// Who holds up all others, by not sending the next block.
     pub(super) fn staller(&self) -> Option<ConnectionId> {
         match self.requests.get(&self.stall.waiting()?)? {
-            Request { connection, asked: Asked::Block { .. }, .. } => Some(*connection),
+            Request { connection, asked: Asked::Block { .. }, is_given_up: false, .. } => Some(*connection),
             _ => None,
         }
     }

@@ -292,6 +292,23 @@ fn a_block_that_comes_after_a_rejection_and_a_stop_is_let_go() {
     assert_eq!(state(&simulation, node), State::Validating);
 }
 
+#[test]
+fn a_node_that_is_stopped_while_a_peer_holds_it_up_waits_for_nobody() {
+    let chain = Chain::generate(1, 2000);
+    let mut simulation = Simulation::new(10);
+    let node = add_node(&mut simulation, &Chain::generate(1, 0), Config::default());
+    let peer = add_node(&mut simulation, &chain, Config::default());
+    simulation.dial(node, peer).unwrap();
+    simulation.run_for(SECOND / 4);
+    simulation.set_reading_paused(peer, true);
+    simulation.run_for(SECOND / 2);
+    assert_eq!(state(&simulation, node), State::DownloadingBlocks);
+    command(&mut simulation, node, Command::Stop);
+    // A deadline that stays in the past would be found out.
+    simulation.run_for(SECOND * 20);
+    assert_eq!(state(&simulation, node), State::Cancelled);
+}
+
 // Version-1 nodes that connect.
 
 #[test]
