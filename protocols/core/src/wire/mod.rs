@@ -58,6 +58,7 @@ mod cursor;
 mod error;
 mod frame;
 mod handshake;
+mod large;
 mod liveness;
 mod locate;
 mod message;

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use bytes::buf::Limit;
 use bytes::{Buf as _, BufMut, Bytes, BytesMut};
@@ -11,6 +10,7 @@ use smallvec::smallvec;
 use super::batch::{Batch, ObjectIds};
 use super::chunk::{BegunFrame, CHUNK_HEADER, ChunkError, ChunkLevel, MAX_CHUNK_BYTES};
 use super::error::FrameError;
+use super::large::{Large, Open};
 use super::message::TypeRule;
 use super::rules::FrameRules;
 use super::types::{FRAME_HEADER, MAX_LENGTH, MessageType};
@@ -48,41 +48,6 @@ enum Phase {
     Opening,
     /// The peer said who it is.
     Established,
-}
-
-/// A frame over [`MAX_SHARED_FRAME`] that is arriving, as a whole or in chunks.
-#[derive(Debug)]
-struct Large {
-    bytes: Vec<u8>,
-    total: usize,
-    rule: TypeRule,
-    /// Up to where of it the bytes that come next on the stream are: all of it, or of this chunk.
-    until: usize,
-    /// The level of its chunks.
-    level: Option<ChunkLevel>,
-    /// Which one of those in chunks it is.
-    number: u32,
-    /// Bytes that batches have told of.
-    told: usize,
-}
-
-/// A frame of which some chunks have come.
-#[derive(Debug)]
-enum Open {
-    Frame(Box<Large>),
-    /// Nobody takes it; so many bytes of it are to come.
-    Ignored(usize),
-}
-
-impl Large {
-    fn new(total: usize, rule: TypeRule, level: Option<ChunkLevel>, arrived: usize) -> Self {
-        let bytes = Vec::with_capacity(total.min(MAX_SHARED_FRAME.max(arrived)));
-        Self { bytes, total, rule, until: total, level, number: 0, told: 0 }
-    }
-
-    const fn is_filled(&self) -> bool {
-        self.bytes.len() >= self.until
-    }
 }
 
 /// Cuts what arrives on one connection into frames. Any fragmentation of the same bytes gives the
@@ -155,12 +120,7 @@ impl FrameReader {
     /// Where to put the next bytes, never without room. What was written into it counts at once.
     pub fn read_buffer(&mut self) -> Limit<&mut dyn BufMut> {
         if let Some(large) = self.large.as_mut().filter(|large| !large.is_filled()) {
-            if large.bytes.len() == large.bytes.capacity() {
-                let missing = large.total - large.bytes.len();
-                large.bytes.reserve_exact(missing.min(large.bytes.len()));
-            }
-            let room = (large.until - large.bytes.len()).min(large.bytes.capacity() - large.bytes.len());
-            return (&mut large.bytes as &mut dyn BufMut).limit(room);
+            return large.read_buffer();
         }
         if self.buffer.is_empty() {
             // If all frames are gone, from the start again: that memory is in the caches.
