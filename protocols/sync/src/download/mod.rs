@@ -391,7 +391,9 @@ impl<R: ChainRules> Downloader<R> {
     /// Stops downloading. Blocks that are on their way are let go when they arrive.
     pub(crate) fn stop(&mut self, cx: &mut Context<'_, Event>) {
         self.is_stopped = true;
+        // What nothing is done about while it is stopped is not waited for either.
         self.hold = Hold::default();
+        self.place_free_at = None;
         self.forget_headers();
         self.go_on(cx);
     }
