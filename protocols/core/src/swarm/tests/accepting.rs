@@ -88,6 +88,8 @@ fn the_network_with_the_most_places_makes_room_for_a_stranger() {
     let stranger = node.accept(at("127.3.0.1", 1)).unwrap();
     assert_eq!(is_refused(&node, many[0]), Some(CloseReason::Full), "the oldest of the largest");
     assert!(node.last_words(many[0]).is_some(), "the driver drops it");
+    // The driver still has the old one when it is told of the new one.
+    assert_ne!(many[0].slot(), stranger.slot());
     // Those with fewer may come up to as many.
     let third = node.accept(at("127.1.0.1", 3)).unwrap();
     assert_eq!(is_refused(&node, many[1]), Some(CloseReason::Full));
