@@ -147,7 +147,9 @@ impl Followed {
             self.side.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
             self.fork_height = self.fork_height.min(fork.height);
             let (verified, _) = headers.split_at_checked(verified).unwrap_or((headers, &[]));
-            self.side.extend_from_slice(verified);
+            let best = verified.partition_point(|info| self.best_has(info));
+            self.fork_height += best as u64;
+            self.side.extend(verified.iter().skip(best));
             self.window.restart(verified.last().copied().unwrap_or(fork));
         }
         headers.iter().skip(verified).for_each(|info| self.window.push(*info));

@@ -50,6 +50,9 @@ pub(super) struct Rival {
     /// The block of the followed chain after which it begins.
     fork: HeaderInfo,
     headers: Vec<HeaderInfo>,
+    /// So many of its first blocks are those of the best chain, where what is followed is another one: they
+    /// are verified already. Not counted again once it is being tried.
+    verified: usize,
     /// The peer has no more of it.
     is_whole: bool,
     /// It has been compared, and more of it is needed to tell.
@@ -75,8 +78,13 @@ impl Rival {
         self.headers.len()
     }
 
-    fn is_first(&self, hash: Hash) -> bool {
-        self.headers.first().is_some_and(|first| first.hash == hash)
+    /// The first block that is not verified: the one by which it is tried.
+    fn first_new(&self) -> Option<&HeaderInfo> {
+        self.headers.get(self.verified)
+    }
+
+    fn is_first_new(&self, hash: Hash) -> bool {
+        self.first_new().is_some_and(|first| first.hash == hash)
     }
 
     const fn wants_headers(&self) -> bool {
@@ -171,8 +179,8 @@ impl<R: ChainRules> Downloader<R> {
             }
         }
         self.peers.end_turn(from);
-        let (is_undecided, trial) = (false, Trial::None);
-        self.rivals.push(Rival { from, fork, headers: fresh, is_whole, is_undecided, trial });
+        let (verified, is_undecided, trial) = (0, false, Trial::None);
+        self.rivals.push(Rival { from, fork, headers: fresh, verified, is_whole, is_undecided, trial });
     }
 
     /// Whether the rival is heavier than what is followed; none if that takes more of its headers.
@@ -210,26 +218,46 @@ impl<R: ChainRules> Downloader<R> {
         let untried = |rival: &&Rival| matches!(rival.trial, Trial::None);
         let untried: Vec<_> = self.rivals.iter().filter(untried).map(|rival| rival.from).collect();
         for from in untried {
+            self.count_verified(from);
             let Some(rival) = self.rival_of(from) else { continue };
             let is_heavier = self.is_heavier(rival);
             // Where blocks come, nothing is to be won by a lighter chain.
             let is_wanted = is_heavier == Some(true) || self.is_doubtful();
             let is_verified_below = rival.fork.height <= self.followed.window.anchor().height;
             if is_heavier == Some(true) && self.followed.window.len() == 0 {
-                let fork = rival.fork;
-                return self.follow_rival(from, fork, 0, cx.now());
+                return self.follow_rival(from, false, cx.now());
             }
-            if is_wanted && is_verified_below {
+            let has_new = rival.first_new().is_some();
+            if has_new && is_wanted && is_verified_below {
                 self.try_rival(cx, from);
-            } else if rival.fork.height >= self.followed.window.anchor().height {
+            } else if has_new && rival.fork.height >= self.followed.window.anchor().height {
                 // Nothing of what is followed after it is verified either: it is kept in case that does not come.
-            } else if is_heavier == Some(false) && !is_wanted {
+            } else if is_heavier.is_none() {
+                self.want_more_of_rival(from);
+            } else {
                 self.forget_rival(from);
-                self.peers.wait_long(from, cx.now());
-            } else if let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) {
-                rival.is_undecided = is_heavier.is_none();
+                if has_new {
+                    self.peers.wait_long(from, cx.now());
+                } else {
+                    // It is the best chain, to which sync goes back by itself if what it follows does not come.
+                    self.peers.wait_for_newer(from, &self.config, cx.now());
+                }
             }
         }
+    }
+
+    fn want_more_of_rival(&mut self, from: ConnectionId) {
+        if let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) {
+            rival.is_undecided = true;
+        }
+    }
+
+    /// The chain that is followed may be another one than the best, and the rival the best one, or go on
+    /// from it.
+    fn count_verified(&mut self, from: ConnectionId) {
+        let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) else { return };
+        // Where one is not in the best chain, none after it is.
+        rival.verified = rival.headers.partition_point(|info| self.followed.best_has(info));
     }
 
     /// Who has offered what is followed now has shown to have it.
@@ -251,7 +279,7 @@ impl<R: ChainRules> Downloader<R> {
     /// Asks for the first block of a rival.
     fn try_rival(&mut self, cx: &mut Context<'_, Event>, from: ConnectionId) {
         let Some(rival) = self.rivals.iter_mut().find(|rival| rival.from == from) else { return };
-        let Some(HeaderInfo { height, hash, .. }) = rival.headers.first().copied() else { return };
+        let Some(HeaderInfo { height, hash, .. }) = rival.first_new().copied() else { return };
         if !self.peers.get_mut(from).is_some_and(|peer| peer.can_be_asked()) {
             return self.forget_rival(from);
         }
@@ -272,7 +300,7 @@ impl<R: ChainRules> Downloader<R> {
     /// The block that a rival is tried by has arrived. If the rival is followed by now, it is one block
     /// less to be asked for.
     pub(super) fn on_trial_block(&mut self, from: ConnectionId, height: u64, hash: Hash, bytes: Bytes) {
-        match self.rivals.iter_mut().find(|it| it.from == from && it.is_first(hash)) {
+        match self.rivals.iter_mut().find(|it| it.from == from && it.is_first_new(hash)) {
             Some(rival) if !matches!(rival.trial, Trial::Applying) => rival.trial = Trial::Arrived(bytes),
             Some(_) => {}
             None => {
@@ -289,7 +317,7 @@ impl<R: ChainRules> Downloader<R> {
         }
         let arrived = self.rivals.iter_mut().find(|it| matches!(it.trial, Trial::Arrived(_)));
         if let Some(rival) = arrived
-            && let Some(hash) = rival.headers.first().map(|first| first.hash)
+            && let Some(hash) = rival.first_new().map(|first| first.hash)
             && let Trial::Arrived(bytes) = core::mem::replace(&mut rival.trial, Trial::Applying)
         {
             self.trying = Some(Trying { from: rival.from, hash });
@@ -299,35 +327,35 @@ impl<R: ChainRules> Downloader<R> {
 
     /// The block was verified, or was not.
     pub(super) fn on_trial_ended(&mut self, trying: Trying, last: &HeaderInfo, tip: &HeaderInfo, now: Time) {
-        let is_tried = |it: &&mut Rival| matches!(it.trial, Trial::Applying) && it.is_first(trying.hash);
+        let is_tried = |it: &&mut Rival| matches!(it.trial, Trial::Applying) && it.is_first_new(trying.hash);
         let from = trying.from;
-        let rival = self.rivals.iter_mut().filter(|it| it.from == from).find(is_tried);
+        let mut rival = self.rivals.iter_mut().filter(|it| it.from == from).find(is_tried);
         let has_passed = last.hash == trying.hash;
-        if tip.hash != self.followed.tip().hash {
-            // One block was enough to outweigh what there was. Whoever had that has nothing after the fork.
-            let fork = match rival {
-                Some(rival) if has_passed && tip.hash == trying.hash => {
-                    let fork = core::mem::replace(&mut rival.fork, *tip);
-                    rival.headers.remove(0);
-                    Some(fork)
-                }
-                _ => None,
-            };
-            self.followed.move_tip(tip);
-            return match fork {
-                Some(fork) => self.follow_rival(from, fork, 0, now),
-                None => {
-                    self.forget_rival(from);
-                    self.follow_tip();
-                }
-            };
+        if let Some(rival) = rival.as_mut().filter(|_| has_passed) {
+            rival.verified += 1;
         }
-        let is_followed = has_passed
-            && rival.is_some()
-            && (self.is_doubtful() || self.rival_of(from).and_then(|it| self.is_heavier(it)) == Some(true));
-        match self.rival_of(from).map(|rival| rival.fork) {
-            Some(fork) if is_followed => self.follow_rival(from, fork, 1, now),
-            _ => self.forget_rival(from),
+        let is_passed_rival = has_passed && rival.is_some();
+        if tip.hash != self.followed.tip().hash {
+            let head = self.followed.head().hash;
+            self.followed.move_tip(tip);
+            if self.followed.head().hash == head {
+                // The best chain has grown, and what is followed is still another one.
+            } else if let Some(rival) = rival.filter(|_| has_passed && tip.hash == trying.hash) {
+                // One block was enough to outweigh what there was. Whoever had that has nothing after the fork.
+                self.peers.forget_shown_after(rival.fork.height);
+                rival.fork = *tip;
+                rival.headers.drain(..core::mem::take(&mut rival.verified));
+                return self.follow_rival(from, true, now);
+            } else {
+                self.forget_rival(from);
+                return self.follow_tip();
+            }
+        }
+        let is_heavier = || self.rival_of(from).and_then(|rival| self.is_heavier(rival)) == Some(true);
+        if is_passed_rival && (self.is_doubtful() || is_heavier()) {
+            self.follow_rival(from, true, now);
+        } else {
+            self.forget_rival(from);
         }
     }
 
@@ -348,8 +376,9 @@ impl<R: ChainRules> Downloader<R> {
             || failures > 0 && (failures >= self.config.max_retries() || !self.peers.iter().any(may_send))
     }
 
-    /// A rival takes the place of what was followed after `fork`. So many blocks of it are verified.
-    fn follow_rival(&mut self, from: ConnectionId, fork: HeaderInfo, verified: usize, now: Time) {
+    /// A rival takes the place of what was followed after its fork. Whether a block of it was verified that
+    /// was not known.
+    fn follow_rival(&mut self, from: ConnectionId, is_proven: bool, now: Time) {
         let Some(index) = self.rivals.iter().position(|rival| rival.from == from) else { return };
         if self.next_block_failures > 0
             && let Some(staller) = self.staller()
@@ -357,13 +386,13 @@ impl<R: ChainRules> Downloader<R> {
             // What it has offered does not come.
             self.peers.rest_after_failure(staller, &self.config, now);
         }
-        let rival = self.rivals.remove(index);
+        let Rival { fork, headers, verified, is_whole, .. } = self.rivals.remove(index);
         self.give_up_blocks();
-        self.followed.follow(rival.fork, &rival.headers, verified);
+        self.followed.follow(fork, &headers, verified);
         self.peers.forget_shown_after(fork.height);
         self.peers.has_shown(from, self.followed.head().height);
-        self.may_have_more = !rival.is_whole;
-        self.is_chain_proven = verified > 0;
+        self.may_have_more = !is_whole;
+        self.is_chain_proven = is_proven;
         self.begin_next_block();
     }
 

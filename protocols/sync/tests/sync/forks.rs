@@ -151,6 +151,32 @@ fn the_block_by_which_a_heavier_chain_is_tried_is_looked_at_before_it_is_applied
 }
 
 #[test]
+fn blocks_that_a_node_has_are_not_downloaded_again_because_of_a_chain_that_was_made_up() {
+    for (parts_at, is_plain) in [10, 200, 300].into_iter().flat_map(|at| [(at, false), (at, true)]) {
+        let honest = Chain::generate(1, 340);
+        let own = honest.fork_after(300, 0, 1000);
+        // It has its headers, and no block of it.
+        let forged = honest.fork_after(parts_at, 400, 4000);
+        (parts_at + 1..=parts_at + 400).for_each(|height| forged.forget_body(height));
+        let mut simulation = Simulation::new(parts_at as u64);
+        add_node(&mut simulation, &forged, Config::default());
+        if is_plain {
+            add_plain_node(&mut simulation, &honest);
+        } else {
+            add_node(&mut simulation, &honest, Config::default());
+        }
+        let node = add_node(&mut simulation, &own, Config::default());
+        simulation.dial(node, 0).unwrap();
+        simulation.run_for(SECOND);
+        simulation.dial(node, 1).unwrap();
+        let has_all = simulation.run_until(SECOND * 60, |_| own.len() == 341);
+        let progress = simulation.swarm(node).behaviour().sync.progress();
+        assert!(has_all && own.blocks() == honest.blocks(), "{parts_at} {is_plain} {progress:?}");
+        assert_eq!(progress.downloaded_blocks, 40, "{parts_at} {is_plain}");
+    }
+}
+
+#[test]
 fn a_light_chain_that_came_first_is_left_for_the_heavy_one() {
     let honest = Chain::generate(1, 2500);
     let light = honest.fork_after(5, 3000, 1);
