@@ -13,6 +13,7 @@ mod stall;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use hold::Hold;
 use marks::Marks;
@@ -32,6 +33,10 @@ use crate::recent::RecentChain;
 
 /// The size that blocks are expected to have before one has arrived.
 const FIRST_EXPECTED_BYTES: usize = 64 * 1024;
+
+/// How long a peer is asked nothing from whom this node has held back answers for too long, by its own limits
+/// of bandwidth.
+const HELD_BACK_REST: Duration = Duration::from_secs(120);
 
 /// What a request asked for.
 #[derive(Clone, Debug)]
@@ -258,12 +263,17 @@ impl<R: ChainRules> Downloader<R> {
                 RequestError::Timeout | RequestError::HeldBack if self.is_sending_blocks(cx, connection) => {
                     self.peers.ask_for_less(connection);
                 }
+                // No failure of the peer. What it was asked for may still be on its way, for as long again.
+                RequestError::HeldBack => {
+                    self.leave(connection);
+                    self.peers.ask_for_less(connection);
+                    self.peers.rest(connection, HELD_BACK_REST, cx.now());
+                }
                 RequestError::Timeout => {
                     cx.report(connection, Offence::NoAnswer(answer));
                     self.pass_over(cx, connection);
                 }
-                // For bytes that are no answer the Swarm has charged it, and for what this node held back
-                // itself nobody is.
+                // For bytes that are no answer the Swarm has charged it.
                 _ => self.pass_over(cx, connection),
             }
         }
@@ -278,11 +288,16 @@ impl<R: ChainRules> Downloader<R> {
     /// A peer failed. That is one failure, however much it was asked for: the rest is asked from
     /// others at once.
     fn pass_over(&mut self, cx: &Context<'_, Event>, connection: ConnectionId) {
-        for asked in self.give_up_where(|request| request.connection == connection) {
+        for asked in self.leave(connection) {
             self.count_failure(connection, &asked);
         }
-        self.drop_rival_of(connection);
         self.peers.rest_after_failure(connection, &self.config, cx.now());
+    }
+
+    /// All that a peer was asked for is asked from others. What that is.
+    fn leave(&mut self, connection: ConnectionId) -> Vec<Asked> {
+        self.drop_rival_of(connection);
+        self.give_up_where(|request| request.connection == connection)
     }
 
     /// Nobody waits any longer for the answers to these requests. What they had asked for.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use spacetime_core::{Bandwidth, Limits};
+use spacetime_core::{Bandwidth, Event, Limits};
 use spacetime_simulator::{LinkConfig, Simulation};
-use spacetime_sync::Config;
+use spacetime_sync::{Config, State};
 
 use crate::chain::Chain;
-use crate::{Node, SECOND, add_limited_node, add_node};
+use crate::{Node, NodeEvent, SECOND, add_limited_node, add_node, offences};
 
 const MIB: u64 = 1 << 20;
 
@@ -56,4 +56,26 @@ fn nine_tenths_of_the_bandwidth_are_used_from_the_fifth_second_on() {
         let used = percent_used(&full, bandwidth);
         assert!(used.iter().all(|it| (90..=110).contains(it)), "{name}: {used:?} % of 4 MiB/s");
     }
+}
+
+#[test]
+fn what_a_node_holds_back_itself_is_no_failure_of_a_peer() {
+    // A block takes 200 s, and an answer has 30 s, or at most 120 where this node holds it back.
+    let (full, empty) = (Chain::generate_large(1, 6, 2_000_000), Chain::generate(1, 0));
+    let limits = Limits::default().with_bandwidth(Bandwidth::default().with_download_per_peer(Some(10_000)));
+    let mut simulation: Simulation<Node> = Simulation::new(72);
+    add_node(&mut simulation, &full, Config::default());
+    let node = add_limited_node(&mut simulation, &empty, Config::default(), limits);
+    simulation.dial(node, 0).unwrap();
+    let has_all = simulation.run_until(SECOND * 7200, |_| empty.len() == 7);
+    assert!(has_all, "{:?}", simulation.swarm(node).behaviour().sync.progress());
+    assert!(offences(&simulation, node).is_empty());
+    let has_failed = simulation.events(node).iter().any(|(_, event)| {
+        matches!(
+            event,
+            Event::Behaviour(NodeEvent::Sync(spacetime_sync::Event::StateChanged { state: State::Failed }))
+        )
+    });
+    assert!(!has_failed);
+    assert_eq!(simulation.swarm(node).behaviour().sync.progress().downloaded_blocks, 6);
 }
